@@ -14,7 +14,8 @@ struct fspf_error;
 
 /*
  * Set @err (NULL: nobody wants to know) and return @code, so that "r = fspf_fail(...)" is one
- * statement.  @hint may be NULL.  Control characters in the text (a file's name may hold any) become
+ * statement.  @hint may be NULL.  Control characters in the text (a file's name may hold any)
+ * become
  * '?', so that it stays one line and commands no terminal; what is too long is cut.
  */
 int fspf_fail(struct fspf_error *err, int code, const char *hint, const char *fmt, ...)
