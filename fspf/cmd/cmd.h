@@ -158,11 +158,18 @@ enum open_mode {
 MUST_CHECK int common_open(const struct command *command, const struct common_options *o,
 			   const char *path, enum open_mode mode, struct fspf_volume **ret);
 
-/* Close a volume that was changed, and print its new tag to stdout.  Gives an exit status. */
+/* Close a volume that was only read: @status, or that of the failure if @status was EXIT_DONE. */
+MUST_CHECK int close_volume(struct fspf_volume *v, int status);
+
+/* Close a volume that was changed, and print its new tag to stdout (when closing fails, the last
+ * one that was published).  Gives an exit status. */
 MUST_CHECK int close_and_print_tag(struct fspf_volume *v);
 
-/* Close a volume that was only read. */
-void close_unchanged(struct fspf_volume *v);
+/* Give a volume up without committing.  If it is not as @before any more (memory pressed, so there
+ * was a commit), its tag is printed: whoever pins tags needs it.  Gives @status. */
+int abandon_volume(struct fspf_volume *v, const struct crypto_digest *before, int status);
+
+void print_tag(const struct crypto_digest *tag);
 
 /* ---- values ---- */
 
@@ -176,6 +183,9 @@ MUST_CHECK int parse_size(const char *text, uint64_t *ret);
 void format_size(uint64_t bytes, char ret[static FORMAT_SIZE_MAX]);
 
 const char *class_name(enum crypto_class class);
+
+/* Secrets for stdout: written past stdio, whose buffers nobody wipes.  0 or a negative errno. */
+MUST_CHECK int write_all(int fd, const char *data, size_t len);
 
 /* ---- long work ---- */
 

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fspf/cmd/cmd_addf.c - fspf addf: bring a host tree into a volume
+ *
+ * Nothing is committed while it runs unless memory presses, so an import that is interrupted, or
+ * that does not fit, is given up and the volume is as it was.  A file that could not be read is
+ * reported and left out; what could be taken is kept, and the exit status is 1.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "fspf/cmd/cmd.h"
+
+static int cmd_addf(int argc, char **argv);
+
+const struct command command_addf = {
+	.name = "addf",
+	.synopsis = "VOLUME PREFIX SOURCE",
+	.summary = "Bring files into a volume",
+	.notes =
+		"If SOURCE is a directory, PREFIX becomes like it: contents, owners, modes, times,\n"
+		"links and extended attributes.  If it is a file, it is put into the directory\n"
+		"PREFIX.  PREFIX is an absolute path inside the volume, made if need be; existing\n"
+		"files of the same names are replaced, others stay.  Prints the volume's new tag.\n",
+	.takes = TAKES_KEY | TAKES_ANCHOR,
+	.arguments_min = 3,
+	.arguments_max = 3,
+	.run = cmd_addf,
+};
+
+/* Is @path @top, or below it? */
+static bool is_below(const char *path, const char *top)
+{
+	size_t len = strlen(top);
+
+	return !strncmp(path, top, len) &&
+	       (path[len] == '/' || !path[len] || (len && top[len - 1] == '/'));
+}
+
+/* A volume that is to swallow its own files would never be done. */
+static int check_source(const char *volume, const char *source)
+{
+	char *v = realpath(volume, NULL);
+	char *s = realpath(source, NULL);
+	int e = s ? 0 : errno;
+	int status = EXIT_FAILED;
+
+	if (e)
+		print_error("cannot import '%s': %s", source, strerror(e));
+	else if (v && is_below(v, s))
+		print_error("cannot import '%s': the volume itself lies in it", source);
+	else
+		status = EXIT_DONE;
+	free(v);
+	free(s);
+	return status;
+}
+
+/* Errors after which the rest would fail too: what was taken in is not worth keeping. */
+static bool is_final(int code)
+{
+	return code == -ECANCELED || code == -ENOSPC || code == -EROFS || code == -ENOMEM ||
+	       code == -ESTALE;
+}
+
+static int give_up(struct fspf_volume *v, const struct crypto_digest *before, int status)
+{
+	struct crypto_digest now;
+
+	fspf_tag(v, &now);
+	if (crypto_digest_equal(&now, before))
+		print_hint("the volume is as it was before");
+	else
+		print_hint("a part of the files is in the volume already; its new tag is printed");
+	return abandon_volume(v, before, status);
+}
+
+static int addf(const struct invocation *in)
+{
+	struct fspf_error err = {0};
+	struct fspf_volume *v = NULL;
+	struct crypto_digest before;
+	struct progress progress;
+	int r, closing, status = check_source(in->argv[0], in->argv[2]);
+
+	if (!status)
+		status = common_open(&command_addf, &in->common, in->argv[0], OPEN_WRITE, &v);
+	if (!status) {
+		fspf_tag(v, &before);
+		progress_start(&progress, "importing");
+		r = fspf_import(v, in->argv[1], in->argv[2], &progress.transfer, &err);
+		progress_end(&progress);
+		if (r)
+			status = print_failure(&err);
+		if (is_final(r)) {
+			status = give_up(v, &before, status);
+		} else {
+			closing = close_and_print_tag(v);
+			status = status ? status : closing;
+		}
+	}
+	return status;
+}
+
+static int cmd_addf(int argc, char **argv)
+{
+	struct invocation in;
+
+	if (parse_command_line(&command_addf, NULL, argc, argv, &in))
+		in.status = addf(&in);
+	return in.status;
+}

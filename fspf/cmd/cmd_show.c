@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fspf/cmd/cmd_show.c - fspf show: what a volume is made of
+ */
+#include <stdio.h>
+
+#include "fspf/cmd/cmd.h"
+#include "fspf/cmd/json.h"
+#include "fspf/cmd/slots.h"
+#include "fspf/error.h"
+#include "fspf/store.h"
+
+static int cmd_show(int argc, char **argv);
+
+const struct command command_show = {
+	.name = "show",
+	.synopsis = "VOLUME",
+	.summary = "Show regions, tags, sizes and key slots",
+	.notes =
+		"Works without a key (of encrypted regions it then shows only that they are there)\n"
+		"and while the volume is mounted.\n",
+	.takes = TAKES_KEY | TAKES_ANCHOR | TAKES_JSON,
+	.arguments_min = 1,
+	.arguments_max = 1,
+	.run = cmd_show,
+};
+
+struct facts {
+	struct fspf_info info;
+	struct fspf_region_info region[FSPF_REGIONS_MAX];
+	size_t count;
+};
+
+static void volume_id_hex(const struct fspf_info *info, char ret[static 33])
+{
+	for (size_t i = 0; i < sizeof(info->volume_id); i++)
+		snprintf(ret + 2 * i, 3, "%02x", info->volume_id[i]);
+}
+
+/* ---- for machines ---- */
+
+static json_t *region_json(const struct fspf_region_info *region)
+{
+	const char *class = class_name(region->class);
+
+	if (region->locked)
+		return json_pack("{s:i, s:s, s:b}", "id", (int)region->id, "class", class, "locked",
+				 1);
+	return json_pack("{s:i, s:o, s:s, s:b, s:o, s:o, s:o}", "id", (int)region->id, "prefix",
+			 json_name(region->prefix), "class", class, "locked", 0, "tag",
+			 json_tag(&region->tag), "files", json_number(region->files), "bytes",
+			 json_number(region->blocks * FSPF_BLOCK_SIZE));
+}
+
+static json_t *facts_json(const struct facts *f)
+{
+	const struct fspf_info *info = &f->info;
+	json_t *regions = json_array();
+	char id[33];
+
+	volume_id_hex(info, id);
+	for (size_t i = 0; i < f->count; i++)
+		json_array_append_new(regions, region_json(&f->region[i]));
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:o, s:o}", "id",
+			 id, "format", json_number(info->version), "generation",
+			 json_number(info->generation), "tag", json_tag(&info->tag), "previous_tag",
+			 json_tag(&info->previous_tag), "sessions", json_number(info->sessions),
+			 "segment_bytes",
+			 json_number((uint64_t)info->segment_blocks * FSPF_BLOCK_SIZE),
+			 "size_limit", json_number(info->size_limit), "bytes_used",
+			 json_number(info->bytes_used), "keyed", info->keyed, "clean", info->clean,
+			 "key_slots", key_slots_json(info->slots), "regions", regions);
+}
+
+/* ---- for people ---- */
+
+static void print_facts(const struct fspf_info *info)
+{
+	char size[FORMAT_SIZE_MAX], id[33], hex[CRYPTO_DIGEST_HEX];
+
+	volume_id_hex(info, id);
+	printf("volume      %s (format %u)\n", id, info->version);
+	crypto_digest_hex(&info->tag, hex);
+	printf("tag         %s\n", hex);
+	crypto_digest_hex(&info->previous_tag, hex);
+	printf("before it   %s\n", crypto_digest_is_zero(&info->previous_tag) ? "-" : hex);
+	printf("generation  %llu, %u sessions\n", (unsigned long long)info->generation,
+	       info->sessions);
+	printf("state       %s\n", info->clean ? "closed" : "in use, or was not closed");
+	format_size(info->bytes_used, size);
+	printf("used        %s", size);
+	format_size(info->size_limit, size);
+	printf(" of %s", info->size_limit ? size : "no limit");
+	format_size((uint64_t)info->segment_blocks * FSPF_BLOCK_SIZE, size);
+	printf(", in segments of %s\n", size);
+}
+
+static void print_region(const struct fspf_region_info *region)
+{
+	char prefix[FSPF_PREFIX_MAX + 1], size[FORMAT_SIZE_MAX], hex[CRYPTO_DIGEST_HEX];
+
+	if (region->locked) {
+		printf("  %-13s  (locked: no key was given)\n", class_name(region->class));
+	} else {
+		snprintf(prefix, sizeof(prefix), "%s", region->prefix);
+		fspf_printable(prefix);
+		format_size(region->blocks * FSPF_BLOCK_SIZE, size);
+		crypto_digest_hex(&region->tag, hex);
+		printf("  %-13s  %s  %8llu files  %10s  %s\n", class_name(region->class), hex,
+		       (unsigned long long)region->files, size, prefix);
+	}
+}
+
+static int print_all(const struct facts *f)
+{
+	print_facts(&f->info);
+	printf("key slots\n");
+	print_key_slots(f->info.slots);
+	printf("regions\n");
+	for (size_t i = 0; i < f->count; i++)
+		print_region(&f->region[i]);
+	return EXIT_DONE;
+}
+
+static int show(const struct invocation *in)
+{
+	struct fspf_volume *v = NULL;
+	struct facts facts = {.count = 0};
+	int status = common_open(&command_show, &in->common, in->argv[0], OPEN_PEEK, &v);
+
+	if (!status) {
+		fspf_info(v, &facts.info);
+		fspf_regions(v, facts.region, &facts.count);
+		status = in->common.json ? print_json(facts_json(&facts)) : print_all(&facts);
+		status = close_volume(v, status);
+	}
+	return status;
+}
+
+static int cmd_show(int argc, char **argv)
+{
+	struct invocation in;
+
+	if (parse_command_line(&command_show, NULL, argc, argv, &in))
+		in.status = show(&in);
+	return in.status;
+}
