@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Removing an inode that has no name left.  Its items go in pieces, each a change of its own under the gate, contents first, the inode
+ * and its ORPHAN item together in the last: a crash in between leaves an orphan with fewer items, and the next open goes
+ * on (N3).  A file of any size is removed this way without making anybody wait for all of it.
+ *
+ *   N3  an inode without names has an ORPHAN item in the same commit, and is removed when its last
+ *       reference goes, or when the volume is next opened
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "fspf/extent.h"
+
+#define PIECE 64u /* items removed under one hold of the gate */
+
+struct pieces {
+	enum crypto_class class;
+	struct merkle_key key[PIECE];
+	struct {
+		uint64_t addr, birth;
+		uint32_t count;
+	} run[PIECE]; /* count 0: not an extent */
+	uint32_t n;
+};
+
+static int collect(void *ctx, const struct merkle_key *key, const void *value, size_t len)
+{
+	struct pieces *p = ctx;
+	struct fspf_extent e;
+	int r = 0;
+
+	p->key[p->n] = *key;
+	p->run[p->n].count = 0;
+	if (key->type == FSPF_ITEM_EXTENT) {
+		r = fspf_extent_decode(key, value, len, p->class, &e);
+		if (r)
+			return r;
+		p->run[p->n].addr = e.addr;
+		p->run[p->n].birth = e.birth;
+		p->run[p->n].count = e.count;
+	}
+	p->n++;
+	return p->n == PIECE ? 1 : 0;
+}
+
+static void release(struct fspf_volume *v, struct fspf_inode *inode, uint64_t addr, uint64_t birth,
+		    uint32_t count)
+{
+	if (count == 0)
+		return;
+	if (addr) {
+		inode->a.blocks -= count;
+		atomic_fetch_sub(&inode->region->blocks, count);
+		fspf_space_release(v->space, addr, count, birth);
+	} else {
+		inode->a.unwritten -= count;
+		atomic_fetch_sub(&inode->region->unwritten, count);
+		fspf_space_unpromise(v->space, count);
+	}
+}
+
+/* Everything of the object behind the inode item, up to PIECE items; 1 if there may be more. */
+static int remove_some(struct fspf_volume *v, struct fspf_inode *inode, struct pieces *p)
+{
+	struct merkle_key from = fspf_key(inode->object, FSPF_ITEM_INLINE, 0);
+	struct merkle_key to = fspf_key(inode->object, UINT8_MAX, UINT64_MAX);
+	int more;
+	int r = 0;
+
+	p->n = 0;
+	more = merkle_scan(inode->region->tree, &from, &to, collect, p);
+	if (more < 0)
+		return more;
+	for (uint32_t i = 0; i < p->n && r == 0; i++) {
+		r = merkle_delete(inode->region->tree, &p->key[i]);
+		if (r == 0)
+			release(v, inode, p->run[i].addr, p->run[i].birth, p->run[i].count);
+	}
+	return r ? r : more;
+}
+
+static int remove_inode(struct fspf_volume *v, struct fspf_inode *inode)
+{
+	struct merkle_key key = fspf_key(inode->object, FSPF_ITEM_INODE, 0);
+	struct merkle_key orphan = fspf_key(0, FSPF_ITEM_ORPHAN, inode->object);
+	int r = merkle_delete(inode->region->tree, &key);
+
+	if (r && r != -ENOENT) /* a file made and unlinked since the last commit may have no item yet */
+		return r;
+	r = merkle_delete(inode->region->tree, &orphan);
+	if (r) {
+		fspf_volume_fail(v, r, "an unlinked file could not be removed");
+		return r;
+	}
+	atomic_fetch_sub(&inode->region->files, 1);
+	inode->dead = true;
+	inode->dirty = false;
+	return 0;
+}
+
+int fspf_inode_remove(struct fspf_volume *v, struct fspf_inode *inode)
+{
+	struct pieces *p = malloc(sizeof(*p));
+	int r = p ? 1 : -ENOMEM;
+
+	if (p)
+		p->class = inode->region->class;
+	while (r == 1) {
+		r = fspf_begin(v, true);
+		if (r)
+			break;
+		pthread_mutex_lock(&inode->lock);
+		fspf_space_unpromise(v->space,
+				     fspf_pages_drop(&inode->pages, v->pages, 0, UINT64_MAX));
+		r = remove_some(v, inode, p);
+		if (r == 0)
+			r = remove_inode(v, inode);
+		if (r >= 0)
+			atomic_store(&v->changed, atomic_load(&v->epoch));
+		pthread_mutex_unlock(&inode->lock);
+		fspf_end(v);
+	}
+	free(p);
+	return r;
+}
+
+struct orphans {
+	uint64_t object[PIECE];
+	uint32_t n;
+};
+
+static int collect_orphan(void *ctx, const struct merkle_key *key, const void *value, size_t len)
+{
+	struct orphans *o = ctx;
+
+	(void)value;
+	(void)len;
+	o->object[o->n++] = key->offset;
+	return o->n == PIECE ? 1 : 0;
+}
+
+/* Up to PIECE orphans of a region from object *from on; 1 if there may be more. */
+static int remove_orphans(struct fspf_volume *v, struct fspf_region *region, uint64_t *from)
+{
+	struct merkle_key first = fspf_key(0, FSPF_ITEM_ORPHAN, *from);
+	struct merkle_key last = fspf_key(0, FSPF_ITEM_ORPHAN, UINT64_MAX);
+	struct orphans o = {.n = 0};
+	int more = merkle_scan(region->tree, &first, &last, collect_orphan, &o);
+
+	for (uint32_t i = 0; i < o.n; i++) {
+		struct fspf_inode *inode;
+
+		if (fspf_inode_get(v, fspf_ino(region, o.object[i]), &inode) == 0)
+			fspf_inode_put(v, inode, 1); /* removes it unless somebody uses it */
+		*from = o.object[i] + 1;
+	}
+	return more;
+}
+
+int fspf_orphans_remove(struct fspf_volume *v)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < atomic_load(&v->nregions); i++) {
+		uint64_t from = 0;
+		int more = 1;
+
+		while (more == 1)
+			more = remove_orphans(v, v->regions[i], &from);
+		if (more < 0)
+			r = more;
+	}
+	return r;
+}
