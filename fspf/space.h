@@ -97,7 +97,8 @@ void fspf_space_stat(struct fspf_space *sp, struct fspf_space_stat *ret);
 
 /* The stored map: one entry for each piece of FSPF_SPACE_PIECE blocks (a segment smaller than that
  * is one piece) that has a block in use; @index counts pieces over the whole address space.  encode
- * gives -ENOENT for a piece with none.  Called when nothing is deferred.  decode marks. */
+ * gives -ENOENT for a piece with none, and -EBUSY while anything is deferred.  decode marks; a
+ * malformed entry is -EBADMSG. */
 MUST_CHECK int fspf_space_encode(struct fspf_space *sp, uint64_t index,
 				 uint8_t out[static FSPF_SPACE_ENTRY_MAX], size_t *ret_len);
 MUST_CHECK int fspf_space_decode(struct fspf_space *sp, uint64_t index, const void *entry,

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fspf/space_internal.h - what the files of the space manager share
+ *
+ * A group is FSPF_SPACE_GROUP blocks and one word of a segment's bitmap.  It is in one of three
+ * states:
+ *   reserved   the store holds space for it; its word tells block by block what is in use
+ *   trimming   the store is being told to drop it, nobody may touch it until that is done
+ *   neither    free as a whole, and not backed by the store
+ * In the latter two its word is all ones, so a clear bit is a block that is free *and* reserved,
+ * and whoever looks for clear bits cannot break S5.  `free` always counts clear bits.
+ *
+ * Functions whose names begin with space_segment_ know one segment and no lock; the others are
+ * called with the space's lock held.
+ */
+#ifndef FSPF_FSPF_SPACE_INTERNAL_H
+#define FSPF_FSPF_SPACE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "fspf/space.h"
+
+#define SPACE_SEGMENTS_MAX (1u << 24) /* 1 PiB in segments of 64 MiB; bounds a hostile mark */
+#define SPACE_ANY UINT32_MAX	      /* no upper bound on a run's length */
+#define SPACE_AHEAD_MIN 16u	      /* groups reserved at a time: 4 MiB, */
+#define SPACE_AHEAD_MAX 32u	      /* then 8 MiB */
+
+struct space_segment {
+	uint32_t nblocks;
+	uint32_t free;	    /* blocks: clear bits in busy */
+	uint32_t nreserved; /* groups */
+	uint32_t ntrimming; /* groups */
+	uint32_t longest;   /* blocks: no run of clear bits is longer (it may be shorter) */
+	uint64_t *busy;	    /* a bit a block, a word a group */
+	uint64_t *reserved; /* a bit a group */
+	uint64_t *trimming; /* a bit a group */
+};
+
+/* A run to look for: its length, and how much of it is of use. */
+struct space_wish {
+	uint32_t least;
+	uint32_t most; /* a longer run will not do; SPACE_ANY */
+	uint32_t want;
+};
+
+/* Deferred runs, in the order in which they were released. */
+struct space_chunk;
+struct space_runs {
+	struct space_chunk *first, *last;
+	uint64_t blocks;
+};
+
+struct fspf_space {
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* loading is over, or a trim has ended */
+	struct fspf_store *store;
+	uint32_t segment_blocks;
+	uint64_t segments_max;
+	struct space_segment **segments; /* [i]: segment i + 1, NULL: nothing reserved in it */
+	uint64_t nsegments;
+	uint64_t table_size;
+	bool ready; /* loading is over: */
+	int error;  /* with this result */
+	uint64_t generation;
+	uint64_t cursor;
+	uint64_t free;		  /* blocks, free and reserved */
+	uint64_t reserved;	  /* groups */
+	uint64_t trimming;	  /* groups */
+	uint64_t promised;	  /* blocks, <= free (S3, S5) */
+	uint64_t keep;		  /* blocks: the most that a promise wanted left */
+	struct space_runs open;	  /* deferred to the open generation */
+	struct space_runs frozen; /* deferred to frozen ones, waiting for published() */
+	uint32_t ahead;		  /* groups to reserve at a time */
+	bool store_full;	  /* the last reserve had no space */
+	bool trim_busy;		  /* somebody is trimming what is marked so */
+	bool broken;		  /* a caller released what was not in use: see the check */
+};
+
+/* Bits. */
+uint32_t space_next_clear(const uint64_t *words, uint32_t from, uint32_t end);
+uint32_t space_next_set(const uint64_t *words, uint32_t from, uint32_t end);
+
+static inline bool space_bit(const uint64_t *words, uint32_t i)
+{
+	return words[i / 64] >> i % 64 & 1;
+}
+
+/* One segment; a new one has nothing reserved. */
+MUST_CHECK int space_segment_new(uint32_t nblocks, struct space_segment **ret);
+void space_segment_free(struct space_segment *seg);
+
+/* The first run at or after @from that fits; its length, at most @wish->want, or 0. */
+uint32_t space_segment_find(struct space_segment *seg, uint32_t from, const struct space_wish *wish,
+			    uint32_t *ret_start);
+void space_segment_take(struct space_segment *seg, uint32_t start, uint32_t count);
+/* The number of blocks that were in use and are free now: @count, unless the caller errs. */
+uint32_t space_segment_give(struct space_segment *seg, uint32_t start, uint32_t count);
+/* Loading: in use, and its groups reserved.  -EBADMSG: it was in use before. */
+MUST_CHECK int space_segment_mark(struct space_segment *seg, uint32_t start, uint32_t count);
+
+/* The first group at or after @from that is neither reserved nor being trimmed, and how many such
+ * follow it (at most @max); 0 when there is none. */
+uint32_t space_segment_unbacked(const struct space_segment *seg, uint32_t from, uint32_t max,
+				uint32_t *ret_group);
+void space_segment_back(struct space_segment *seg, uint32_t group, uint32_t count);
+/* A group that is reserved and free begins to be trimmed; false if it is not that. */
+bool space_segment_trim(struct space_segment *seg, uint32_t group);
+uint32_t space_segment_next_trimming(const struct space_segment *seg, uint32_t *ret_group);
+void space_segment_trimmed(struct space_segment *seg, uint32_t group, uint32_t count);
+/* The blocks of one group that are in use, by bit. */
+uint64_t space_segment_used(const struct space_segment *seg, uint32_t group);
+bool space_segment_check(const struct space_segment *seg);
+
+/* Segments of a space. */
+static inline uint32_t space_groups(const struct fspf_space *sp)
+{
+	return sp->segment_blocks / FSPF_SPACE_GROUP;
+}
+
+/* Segment @number, made if it is not known; -ENOSPC beyond the limit. */
+MUST_CHECK int space_need_segment(struct fspf_space *sp, uint64_t number,
+				  struct space_segment **ret);
+
+/* Blocks [block, block + count) cut at segments: the first piece, as a run in its segment. */
+struct space_piece {
+	uint64_t number; /* the segment's */
+	uint32_t start, count;
+};
+struct space_piece space_cut(const struct fspf_space *sp, uint64_t block, uint64_t count);
+
+/* Wait until loading is over; its result. */
+MUST_CHECK int space_wait_ready(struct fspf_space *sp);
+/* If something is being trimmed, wait until that has got on; false if nothing is. */
+bool space_wait_trim(struct fspf_space *sp);
+MUST_CHECK int space_mark_locked(struct fspf_space *sp, uint64_t block, uint64_t count);
+void space_give(struct fspf_space *sp, uint64_t block, uint64_t count);
+void space_runs_free(struct space_runs *runs);
+bool space_deferred_check(const struct fspf_space *sp);
+
+#endif

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fspf/space_release.c - giving space back: generations and trimming
+ *
+ * How: a block that is released and still reached by some root stays marked in use and is noted in
+ * a list of runs.  freeze() moves the open generation's list to the frozen one, published() gives
+ * the frozen runs back, thaw() moves them to the open list again; several freezes in a row are
+ * fine, one published() then gives back what all of them deferred.  Lists are chains of chunks, so
+ * moving one costs nothing and cannot fail.  Should the memory for a note not be had, the run
+ * stays in use until the map is next rebuilt: space is lost, never reused early.
+ *
+ *   S2  Only space_give() clears bits, and a run of an older generation comes to it from
+ *       published() alone.
+ *
+ * Trimming: the groups that became free are marked (which takes them out of reach), the lock is
+ * dropped while the store works, and then they are free and not reserved.  Whoever finds no space
+ * meanwhile waits for that.  Trimming after a commit leaves reserved what was promised and what
+ * promises wanted kept.
+ */
+#include "fspf/space_internal.h"
+
+#include <stdlib.h>
+
+#define CHUNK_RUNS 255u
+
+struct space_run {
+	uint64_t block, count;
+};
+
+struct space_chunk {
+	struct space_chunk *next;
+	uint32_t nruns;
+	struct space_run runs[CHUNK_RUNS];
+};
+
+/* False: no memory. */
+static bool runs_add(struct space_runs *runs, uint64_t block, uint64_t count)
+{
+	struct space_chunk *c = runs->last;
+	struct space_run *last = c ? &c->runs[c->nruns - 1] : NULL;
+
+	if (last && last->block + last->count == block) {
+		last->count += count;
+	} else {
+		if (!c || c->nruns == CHUNK_RUNS) {
+			c = malloc(sizeof(*c));
+			if (!c)
+				return false;
+			c->next = NULL;
+			c->nruns = 0;
+			if (runs->last)
+				runs->last->next = c;
+			else
+				runs->first = c;
+			runs->last = c;
+		}
+		c->runs[c->nruns++] = (struct space_run){block, count};
+	}
+	runs->blocks += count;
+	return true;
+}
+
+static void runs_move(struct space_runs *from, struct space_runs *to)
+{
+	if (!from->first)
+		return;
+	if (to->last)
+		to->last->next = from->first;
+	else
+		to->first = from->first;
+	to->last = from->last;
+	to->blocks += from->blocks;
+	*from = (struct space_runs){0};
+}
+
+void space_runs_free(struct space_runs *runs)
+{
+	struct space_chunk *c;
+
+	while ((c = runs->first)) {
+		runs->first = c->next;
+		free(c);
+	}
+	*runs = (struct space_runs){0};
+}
+
+static struct space_segment *known_segment(const struct fspf_space *sp, uint64_t number)
+{
+	return number && number <= sp->nsegments ? sp->segments[number - 1] : NULL;
+}
+
+/* Blocks that were not in use stay as they are, and the check tells. */
+void space_give(struct fspf_space *sp, uint64_t block, uint64_t count)
+{
+	struct space_segment *seg;
+	struct space_piece piece;
+	uint32_t given;
+
+	for (; count; block += piece.count, count -= piece.count) {
+		piece = space_cut(sp, block, count);
+		seg = known_segment(sp, piece.number);
+		given = seg ? space_segment_give(seg, piece.start, piece.count) : 0;
+		if (given != piece.count)
+			sp->broken = true;
+		sp->free += given;
+	}
+}
+
+void fspf_space_release(struct fspf_space *sp, uint64_t block, uint64_t count, uint64_t birth)
+{
+	pthread_mutex_lock(&sp->lock);
+	if (birth >= sp->generation) /* greater only after a thaw */
+		space_give(sp, block, count);
+	else
+		(void)runs_add(&sp->open, block, count);
+	pthread_mutex_unlock(&sp->lock);
+}
+
+void fspf_space_freeze(struct fspf_space *sp)
+{
+	pthread_mutex_lock(&sp->lock);
+	runs_move(&sp->open, &sp->frozen);
+	sp->generation++;
+	pthread_mutex_unlock(&sp->lock);
+}
+
+void fspf_space_thaw(struct fspf_space *sp)
+{
+	pthread_mutex_lock(&sp->lock);
+	runs_move(&sp->frozen, &sp->open);
+	sp->generation--;
+	pthread_mutex_unlock(&sp->lock);
+}
+
+/* S3, S5: what was promised stays reserved, and @leave says what else. */
+static void mark_group_for_trim(struct fspf_space *sp, struct space_segment *seg, uint32_t group,
+				uint64_t leave)
+{
+	if (sp->free < sp->promised + leave + FSPF_SPACE_GROUP || !space_segment_trim(seg, group))
+		return;
+	sp->free -= FSPF_SPACE_GROUP;
+	sp->reserved--;
+	sp->trimming++;
+}
+
+/* Those groups that [block, block + count) touches and that are free. */
+static void mark_for_trim(struct fspf_space *sp, uint64_t block, uint64_t count, uint64_t leave)
+{
+	struct space_segment *seg;
+	struct space_piece piece;
+	uint32_t g, end;
+
+	for (; count; block += piece.count, count -= piece.count) {
+		piece = space_cut(sp, block, count);
+		seg = known_segment(sp, piece.number);
+		end = piece.start + piece.count;
+		for (g = piece.start / FSPF_SPACE_GROUP; seg && g * FSPF_SPACE_GROUP < end; g++)
+			mark_group_for_trim(sp, seg, g, leave);
+	}
+}
+
+/* One range after the other, with the lock dropped meanwhile; segments are never taken away, but
+ * their table may move. */
+static void trim_segment(struct fspf_space *sp, uint64_t index)
+{
+	struct space_segment *seg = sp->segments[index];
+	uint32_t group, count;
+	uint64_t block;
+
+	while (seg && (count = space_segment_next_trimming(seg, &group))) {
+		block = (index + 1) * sp->segment_blocks + (uint64_t)group * FSPF_SPACE_GROUP;
+		pthread_mutex_unlock(&sp->lock);
+		sp->store->ops->trim(sp->store, block, (uint64_t)count * FSPF_SPACE_GROUP);
+		pthread_mutex_lock(&sp->lock);
+		space_segment_trimmed(seg, group, count);
+		sp->trimming -= count;
+		sp->store_full = false;
+		pthread_cond_broadcast(&sp->changed);
+	}
+}
+
+/* Trim what is marked; one thread at a time, since marks do not tell whose they are. */
+static void trim_marked(struct fspf_space *sp)
+{
+	uint64_t i;
+
+	while (sp->trim_busy)
+		pthread_cond_wait(&sp->changed, &sp->lock);
+	sp->trim_busy = true;
+	for (i = 0; i < sp->nsegments && sp->trimming; i++)
+		trim_segment(sp, i);
+	sp->trim_busy = false;
+	pthread_cond_broadcast(&sp->changed);
+}
+
+/* Free first and trim second: a group may become free by several runs. */
+static void give_runs(struct fspf_space *sp, const struct space_runs *runs)
+{
+	const struct space_chunk *c;
+	uint32_t i;
+
+	for (c = runs->first; c; c = c->next)
+		for (i = 0; i < c->nruns; i++)
+			space_give(sp, c->runs[i].block, c->runs[i].count);
+	for (c = runs->first; c; c = c->next)
+		for (i = 0; i < c->nruns; i++)
+			mark_for_trim(sp, c->runs[i].block, c->runs[i].count, sp->keep);
+	trim_marked(sp);
+}
+
+void fspf_space_published(struct fspf_space *sp)
+{
+	struct space_runs runs = {0};
+
+	pthread_mutex_lock(&sp->lock);
+	if (sp->ready) /* else at the next time: what is not loaded cannot be freed */
+		runs_move(&sp->frozen, &runs);
+	give_runs(sp, &runs);
+	pthread_mutex_unlock(&sp->lock);
+	space_runs_free(&runs);
+}
+
+void fspf_space_trim_free(struct fspf_space *sp)
+{
+	uint64_t i;
+
+	pthread_mutex_lock(&sp->lock);
+	for (i = 1; i <= sp->nsegments; i++)
+		mark_for_trim(sp, i * sp->segment_blocks, sp->segment_blocks, 0);
+	trim_marked(sp);
+	pthread_mutex_unlock(&sp->lock);
+}
+
+/* In use, and not seen before: @seen has a bit a block. */
+static bool check_deferred_block(const struct fspf_space *sp, uint64_t block, uint64_t *seen)
+{
+	const struct space_segment *seg = known_segment(sp, block / sp->segment_blocks);
+	uint32_t at = (uint32_t)(block % sp->segment_blocks);
+	uint64_t bit = UINT64_C(1) << at % 64;
+
+	if (!seg || !(space_segment_used(seg, at / 64) & bit) || seen[block / 64] & bit)
+		return false;
+	seen[block / 64] |= bit;
+	return true;
+}
+
+static bool check_runs(const struct fspf_space *sp, const struct space_runs *runs, uint64_t *seen)
+{
+	const struct space_chunk *c;
+	uint64_t i, total = 0;
+	uint32_t k;
+
+	for (c = runs->first; c; c = c->next)
+		for (k = 0; k < c->nruns; k++)
+			for (i = 0; i < c->runs[k].count; i++, total++)
+				if (!check_deferred_block(sp, c->runs[k].block + i, seen))
+					return false;
+	return total == runs->blocks;
+}
+
+bool space_deferred_check(const struct fspf_space *sp)
+{
+	uint64_t *seen = calloc(sp->nsegments + 1, sp->segment_blocks / 8);
+	bool ok;
+
+	if (!seen)
+		return false;
+	ok = check_runs(sp, &sp->open, seen) && check_runs(sp, &sp->frozen, seen);
+	free(seen);
+	return ok;
+}

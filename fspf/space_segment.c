@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fspf/space_segment.c - the bitmap of one segment
+ *
+ * How: a word holds a group, so a group's state changes with one store.  Runs are found by counting
+ * trailing zeroes from one edge to the next.  `longest` lets a search pass by a segment whose runs
+ * are all too short: it is exact after a search of the whole segment found nothing, grows when
+ * a run is given back, and is not lowered when one is taken, so it never errs to the low side.
+ */
+#include "fspf/space_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+static_assert(FSPF_SPACE_GROUP == 64, "a group is one word");
+
+uint32_t space_next_clear(const uint64_t *words, uint32_t from, uint32_t end)
+{
+	uint64_t word;
+	uint32_t w = from / 64;
+
+	if (from >= end)
+		return end;
+	word = ~words[w] & (UINT64_MAX << from % 64);
+	while (!word) {
+		if (++w * 64 >= end)
+			return end;
+		word = ~words[w];
+	}
+	from = w * 64 + (uint32_t)__builtin_ctzll(word);
+	return from < end ? from : end;
+}
+
+uint32_t space_next_set(const uint64_t *words, uint32_t from, uint32_t end)
+{
+	uint64_t word;
+	uint32_t w = from / 64;
+
+	if (from >= end)
+		return end;
+	word = words[w] & (UINT64_MAX << from % 64);
+	while (!word) {
+		if (++w * 64 >= end)
+			return end;
+		word = words[w];
+	}
+	from = w * 64 + (uint32_t)__builtin_ctzll(word);
+	return from < end ? from : end;
+}
+
+/* The first of the clear bits that end before @from. */
+static uint32_t clear_run_start(const uint64_t *words, uint32_t from)
+{
+	uint64_t word;
+	uint32_t w;
+
+	while (from) {
+		w = (from - 1) / 64;
+		word = words[w] & (UINT64_MAX >> (63 - (from - 1) % 64));
+		if (word)
+			return w * 64 + 64 - (uint32_t)__builtin_clzll(word);
+		from = w * 64;
+	}
+	return 0;
+}
+
+/* The bits of [start, end) that lie in word @w, which has at least one of them. */
+static uint64_t mask_in_word(uint32_t start, uint32_t end, uint32_t w)
+{
+	uint64_t mask = UINT64_MAX;
+
+	if (start > w * 64)
+		mask <<= start - w * 64;
+	if (end < w * 64 + 64)
+		mask &= UINT64_MAX >> (w * 64 + 64 - end);
+	return mask;
+}
+
+static uint32_t popcount(uint64_t word)
+{
+	return (uint32_t)__builtin_popcountll(word);
+}
+
+static void set_bit(uint64_t *words, uint32_t i)
+{
+	words[i / 64] |= UINT64_C(1) << i % 64;
+}
+
+static void clear_bit(uint64_t *words, uint32_t i)
+{
+	words[i / 64] &= ~(UINT64_C(1) << i % 64);
+}
+
+int space_segment_new(uint32_t nblocks, struct space_segment **ret)
+{
+	size_t groups = nblocks / FSPF_SPACE_GROUP, words = (groups + 63) / 64;
+	struct space_segment *seg = calloc(1, sizeof(*seg) + (groups + 2 * words) * 8);
+
+	if (!seg)
+		return -ENOMEM;
+	seg->nblocks = nblocks;
+	seg->busy = (uint64_t *)(seg + 1);
+	seg->reserved = seg->busy + groups;
+	seg->trimming = seg->reserved + words;
+	memset(seg->busy, 0xff, groups * 8);
+	*ret = seg;
+	return 0;
+}
+
+void space_segment_free(struct space_segment *seg)
+{
+	free(seg);
+}
+
+/* The length of the run of clear bits of which @start is one, as far as it matters to @wish: all
+ * that follows when any length will do, else one block more than will do. */
+static uint32_t measure(const struct space_segment *seg, uint32_t start,
+			const struct space_wish *wish)
+{
+	uint64_t reach = wish->want;
+
+	if (wish->most != SPACE_ANY) {
+		start = clear_run_start(seg->busy, start);
+		reach = (uint64_t)wish->most + 1;
+	}
+	return space_next_set(seg->busy, start, (uint32_t)min_u64(start + reach, seg->nblocks)) -
+	       start;
+}
+
+uint32_t space_segment_find(struct space_segment *seg, uint32_t from, const struct space_wish *wish,
+			    uint32_t *ret_start)
+{
+	uint32_t start, end, len, longest = 0, i = from;
+
+	if (seg->free < wish->least || seg->longest < wish->least)
+		return 0;
+	while ((start = space_next_clear(seg->busy, i, seg->nblocks)) < seg->nblocks) {
+		len = measure(seg, start, wish);
+		end = (uint32_t)min_u64((uint64_t)start + wish->want, seg->nblocks);
+		end = space_next_set(seg->busy, start, end);
+		if (len <= wish->most && end - start >= wish->least) {
+			*ret_start = start;
+			return end - start;
+		}
+		longest = (uint32_t)max_u64(longest, len);
+		i = space_next_set(seg->busy, end, seg->nblocks);
+	}
+	if (!from && wish->most == SPACE_ANY) /* all of them were shorter than least <= want */
+		seg->longest = longest;
+	return 0;
+}
+
+void space_segment_take(struct space_segment *seg, uint32_t start, uint32_t count)
+{
+	uint32_t w, end = start + count;
+
+	for (w = start / 64; w * 64 < end; w++)
+		seg->busy[w] |= mask_in_word(start, end, w);
+	seg->free -= count;
+}
+
+/* Somewhere in @start .. @end bits were cleared: the run around them may be the longest now. */
+static void note_run(struct space_segment *seg, uint32_t start, uint32_t end)
+{
+	uint32_t first = clear_run_start(seg->busy, start);
+	uint32_t last = space_next_set(seg->busy, end, seg->nblocks);
+
+	seg->longest = (uint32_t)max_u64(seg->longest, last - first);
+}
+
+uint32_t space_segment_give(struct space_segment *seg, uint32_t start, uint32_t count)
+{
+	uint32_t w, given = 0, end = start + count;
+	uint64_t mask;
+
+	for (w = start / 64; w * 64 < end; w++) {
+		mask = mask_in_word(start, end, w) & space_segment_used(seg, w);
+		seg->busy[w] &= ~mask;
+		given += popcount(mask);
+	}
+	seg->free += given;
+	note_run(seg, start, end);
+	return given;
+}
+
+int space_segment_mark(struct space_segment *seg, uint32_t start, uint32_t count)
+{
+	uint32_t w, end = start + count;
+
+	for (w = start / 64; w * 64 < end; w++) {
+		if (!space_bit(seg->reserved, w))
+			space_segment_back(seg, w, 1);
+		if (seg->busy[w] & mask_in_word(start, end, w))
+			return -EBADMSG;
+		seg->busy[w] |= mask_in_word(start, end, w);
+		seg->free -= popcount(mask_in_word(start, end, w));
+	}
+	return 0;
+}
+
+static bool is_unbacked(const struct space_segment *seg, uint32_t group)
+{
+	return !space_bit(seg->reserved, group) && !space_bit(seg->trimming, group);
+}
+
+uint32_t space_segment_unbacked(const struct space_segment *seg, uint32_t from, uint32_t max,
+				uint32_t *ret_group)
+{
+	uint32_t first, n = 0, groups = seg->nblocks / FSPF_SPACE_GROUP;
+
+	if (seg->nreserved + seg->ntrimming == groups)
+		return 0;
+	for (first = from; first < groups && !is_unbacked(seg, first); first++)
+		;
+	while (n < max && first + n < groups && is_unbacked(seg, first + n))
+		n++;
+	if (n)
+		*ret_group = first;
+	return n;
+}
+
+void space_segment_back(struct space_segment *seg, uint32_t group, uint32_t count)
+{
+	uint32_t g;
+
+	for (g = group; g < group + count; g++) {
+		set_bit(seg->reserved, g);
+		seg->busy[g] = 0;
+	}
+	seg->nreserved += count;
+	seg->free += count * FSPF_SPACE_GROUP;
+	note_run(seg, group * FSPF_SPACE_GROUP, (group + count) * FSPF_SPACE_GROUP);
+}
+
+bool space_segment_trim(struct space_segment *seg, uint32_t group)
+{
+	if (!space_bit(seg->reserved, group) || seg->busy[group])
+		return false;
+	clear_bit(seg->reserved, group);
+	set_bit(seg->trimming, group);
+	seg->busy[group] = UINT64_MAX;
+	seg->nreserved--;
+	seg->ntrimming++;
+	seg->free -= FSPF_SPACE_GROUP;
+	return true;
+}
+
+uint32_t space_segment_next_trimming(const struct space_segment *seg, uint32_t *ret_group)
+{
+	uint32_t first, end, groups = seg->nblocks / FSPF_SPACE_GROUP;
+
+	if (!seg->ntrimming)
+		return 0;
+	first = space_next_set(seg->trimming, 0, groups);
+	end = space_next_clear(seg->trimming, first, groups);
+	*ret_group = first;
+	return end - first;
+}
+
+void space_segment_trimmed(struct space_segment *seg, uint32_t group, uint32_t count)
+{
+	uint32_t g;
+
+	for (g = group; g < group + count; g++)
+		clear_bit(seg->trimming, g);
+	seg->ntrimming -= count;
+}
+
+uint64_t space_segment_used(const struct space_segment *seg, uint32_t group)
+{
+	return space_bit(seg->reserved, group) ? seg->busy[group] : 0;
+}
+
+bool space_segment_check(const struct space_segment *seg)
+{
+	uint32_t g, start, end = 0, free_blocks = 0, nreserved = 0, ntrimming = 0;
+	bool reserved, trimming, ok = true;
+
+	for (g = 0; g < seg->nblocks / FSPF_SPACE_GROUP; g++) {
+		reserved = space_bit(seg->reserved, g);
+		trimming = space_bit(seg->trimming, g);
+		ok = ok && !(reserved && trimming) && (reserved || seg->busy[g] == UINT64_MAX);
+		nreserved += reserved;
+		ntrimming += trimming;
+		free_blocks += FSPF_SPACE_GROUP - popcount(seg->busy[g]);
+	}
+	while ((start = space_next_clear(seg->busy, end, seg->nblocks)) < seg->nblocks) {
+		end = space_next_set(seg->busy, start, seg->nblocks);
+		ok = ok && end - start <= seg->longest;
+	}
+	return ok && free_blocks == seg->free && nreserved == seg->nreserved &&
+	       ntrimming == seg->ntrimming;
+}
