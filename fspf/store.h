@@ -57,7 +57,8 @@ struct fspf_store_ops {
 /* Implementations embed it as their first member. */
 struct fspf_store {
 	const struct fspf_store_ops *ops;
-	uint64_t segment_blocks; /* set by fspf_store_set_segment_blocks before any data access */
+	uint64_t segment_blocks; /* 0 until the opener has read the header and sets it; until then
+				    there is only the head */
 	bool read_only;
 };
 
