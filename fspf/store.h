@@ -15,7 +15,7 @@
  * calls may come from any thread at once; writes to the same blocks are the caller's to order.
  *
  * It is a table of functions so that tests can put a recording, reordering, dropping or
- * corrupting store in its place (tests/store_fake.h), and object or block storage later.
+ * corrupting store in its place (tests/support/store_fake.h), and object or block storage later.
  */
 #ifndef FSPF_FSPF_STORE_H
 #define FSPF_FSPF_STORE_H
@@ -38,7 +38,8 @@ struct fspf_store_ops {
 	int (*read)(struct fspf_store *s, uint64_t block, void *data, size_t len);
 	int (*write)(struct fspf_store *s, uint64_t block, const void *data, size_t len);
 	/* Everything written before the call is durable when it returns: file data, sizes and
-	 * names. */
+	 * names.  Once a barrier has failed all later ones do, because what was lost is not known:
+	 * the store has to be opened anew. */
 	int (*barrier)(struct fspf_store *s);
 	/* Make sure that later writes to @count blocks cannot fail for want of space; makes the
 	 * segment if it is not there.  -ENOSPC leaves things as they were (an empty segment file
