@@ -5,7 +5,7 @@
  * A digest is public; comparing one with an expected value is constant time all the
  * same, so that nobody has to think about it.  Any thread may call.  Int results are
  * 0 or a negative errno; -EIO means that the crypto library itself failed, which is
- * never an answer about the data.
+ * never an answer about the data, and -ENOMEM can come of a thread's first call.
  */
 #ifndef FSPF_CRYPTO_DIGEST_H
 #define FSPF_CRYPTO_DIGEST_H
