@@ -50,7 +50,7 @@ MUST_CHECK int crypto_aead_new(const struct crypto_key *key, struct crypto_aead 
 struct crypto_aead *crypto_aead_free(struct crypto_aead *aead);
 
 /* @in and @out may be the same buffer, but not overlap otherwise; both hold @len bytes, which may
- * be 0. */
+ * be 0.  -EINVAL: lengths over INT_MAX. */
 MUST_CHECK int crypto_aead_seal(const struct crypto_aead *aead, const struct crypto_nonce *nonce,
 				const void *aad, size_t aad_len, const void *in, void *out,
 				size_t len, struct crypto_mac *ret_mac);
