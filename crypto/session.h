@@ -16,14 +16,15 @@
  *                               associated data and the block; session and counter are 0
  *
  * I1  A session's number is given to a salt only once within a table, and a salt never changes.
- * I2  A sealer hands out each counter of the newest session at most once, and at most
- *     CRYPTO_SEALS_MAX of them.
- * I3  Only the newest session seals, and only if it was begun by this process (a table loaded
- *     from storage opens, and refuses to seal until crypto_sessions_begin()).
+ * I2  A session hands out each of its counters at most once, and at most CRYPTO_SEALS_MAX of
+ *     them, over all sealers of the table together.
+ * I3  Only the newest session hands out counters, and only if it was begun by this process (a
+ *     table loaded from storage opens, and refuses to seal until crypto_sessions_begin()).
  * I4  An all-zero seal never verifies.
  *
  * -EBADMSG: failed verification, and nothing else.  -EKEYEXPIRED: the session's seals are used up;
- * begin a new one.  -EPERM: sealing without a session begun (I3).  -ENOMEM, -EIO.
+ * begin a new one.  -EPERM: sealing without a session begun (I3), or with a counter never
+ * taken.  -EINVAL: an argument out of its range.  -ENOMEM, -EIO.
  * All calls but _new, _free and _load may come from any thread at once.
  */
 #ifndef FSPF_CRYPTO_SESSION_H
@@ -80,17 +81,19 @@ struct crypto_sealer *crypto_sealer_free(struct crypto_sealer *sealer);
 
 enum crypto_class crypto_sealer_class(const struct crypto_sealer *sealer);
 
-/* How many more blocks the newest session of this sealer can seal (UINT64_MAX if authenticated). */
+/* How many more blocks the newest session can seal, counted for all sealers of the table together
+ * (UINT64_MAX if authenticated). */
 uint64_t crypto_sealer_remaining(struct crypto_sealer *sealer);
 
-/* Take @n consecutive counters of the newest session: the blocks of one extent are
- * (session, counter), (session, counter + 1), ...  Zeroes in authenticated regions. */
+/* Take @n >= 1 consecutive counters of the newest session: the blocks of one extent are
+ * (session, counter), (session, counter + 1), ...  Zeroes in authenticated regions.  A
+ * counter that was taken still seals after a newer session has begun. */
 MUST_CHECK int crypto_sealer_take(struct crypto_sealer *sealer, uint32_t n, uint32_t *ret_session,
 				  uint64_t *ret_counter);
 
 /* Seal one block with a counter that was taken.  @seal's session and counter are inputs, its tag
  * is the output.  @in and @out hold @len bytes and may be the same (authenticated: @out is a copy,
- * made only when it differs from @in). */
+ * made only when it differs from @in).  -EAGAIN: as crypto_aead_seal(); take another counter. */
 MUST_CHECK int crypto_sealer_seal(struct crypto_sealer *sealer, const void *aad, size_t aad_len,
 				  const void *in, void *out, size_t len, struct crypto_seal *seal);
 
