@@ -11,7 +11,8 @@
  * -EKEYREJECTED: this credential does not open this slot (or the slot was altered: the
  * two cannot be told apart).  -EBADMSG: the slot's public bytes are malformed (unknown kind,
  * parameters out of range, reserved bytes set): refused before any work is done with them.
- * -EINVAL: asked for parameters out of range.  -ENOMEM, -EIO.  Any thread may call.
+ * -EINVAL: asked for parameters out of range, or a credential that is none (or an empty
+ * passphrase).  -ENOMEM, -EIO.  Any thread may call.
  */
 #ifndef FSPF_CRYPTO_KEYSLOT_H
 #define FSPF_CRYPTO_KEYSLOT_H
@@ -57,7 +58,8 @@ struct crypto_keyslot_info {
 MUST_CHECK int crypto_keyslot_info(const struct crypto_keyslot *slot,
 				   struct crypto_keyslot_info *ret);
 
-/* Wrap @volume_key.  @ops and @kib are for passphrases; 0 means the default. */
+/* Wrap @volume_key.  @volume_id has at most 64 bytes.  @ops and @kib are for passphrases; 0 means
+ * the default. */
 MUST_CHECK int crypto_keyslot_seal(const struct crypto_credential *credential,
 				   const void *volume_id, size_t volume_id_len, uint32_t ops,
 				   uint32_t kib, const struct crypto_key *volume_key,
