@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fspf/import_internal.h - what the files of the import share
+ */
+#ifndef FSPF_FSPF_IMPORT_INTERNAL_H
+#define FSPF_FSPF_IMPORT_INTERNAL_H
+
+#include <sys/stat.h>
+
+#include "fspf/work.h"
+
+/* ---- import_file.c: one host file's contents and attributes, into the new file @ino.
+ * Each gives a negative errno and, in *ret_doing, what failed, for fspf_work_problem(). ---- */
+
+/* @fd is open for reading. */
+MUST_CHECK int fspf_import_data(struct fspf_work *w, int fd, const struct stat *st, uint64_t ino,
+				const char **ret_doing);
+
+/* Owner, xattrs, mode, times, in the order in which none undoes another.  @fd may be O_PATH.
+ * @inherited: the new file may have got ACLs from its directory, which go. */
+MUST_CHECK int fspf_import_attributes(struct fspf_work *w, int fd, const struct stat *st,
+				      const struct fspf_attr *now, bool inherited,
+				      const char **ret_doing);
+
+/* ---- import_links.c: host files with several names that were met, by device and inode ---- */
+
+struct fspf_import_link;
+
+/* Remember that @ino, of which a reference is taken over, is the file of @st.  -ENOMEM. */
+MUST_CHECK int fspf_import_link_add(struct fspf_import_link **links, const struct stat *st,
+				    uint64_t ino);
+/* The file of @st, or 0. */
+uint64_t fspf_import_link_find(struct fspf_import_link *links, const struct stat *st);
+/* Another name of it was made; after the last it is forgotten. */
+void fspf_import_link_used(struct fspf_import_link **links, const struct stat *st,
+			   struct fspf_volume *v);
+void fspf_import_links_free(struct fspf_import_link **links, struct fspf_volume *v);
+
+#endif
