@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fuse/ops_data.c - what is in files
+ *
+ * There are no file handles: OPEN is answered with ENOSYS, the kernel remembers that, and from then
+ * on opens and closes without us.  An open file is one that the kernel holds a reference on.
+ */
+#include <errno.h>
+
+#include "fuse/daemon_internal.h"
+
+/* One request's part of a long copy, so that it can be interrupted in between and others get their
+ * turn; the caller goes on by itself. */
+#define COPY_MAX ((size_t)64 << 20)
+
+void daemon_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)fi;
+	fuse_reply_err(req, ENOSYS);
+}
+
+void daemon_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		 struct fuse_file_info *fi)
+{
+	void *data = daemon_buffer(daemon_of(req), size);
+	ssize_t n = -ENOMEM;
+
+	(void)fi;
+	if (data)
+		n = fspf_read(daemon_volume(req), ino, (uint64_t)offset, data, size);
+	if (n < 0)
+		daemon_reply(req, (int)n);
+	else
+		fuse_reply_buf(req, data, (size_t)n);
+}
+
+/*
+ * A page that the kernel wrote late says nothing about who wrote it, and its set-id bits have been
+ * dealt with when it was written (negotiate.h); after that the owner may have set them again.
+ */
+void daemon_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+		  struct fuse_file_info *fi)
+{
+	bool kill_priv = !fi->writepage && fuse_req_ctx(req)->uid != 0;
+	ssize_t n = fspf_write(daemon_volume(req), ino, (uint64_t)offset, data, size, kill_priv);
+
+	if (n < 0)
+		daemon_reply(req, (int)n);
+	else
+		fuse_reply_write(req, (size_t)n);
+}
+
+/* fsync, fdatasync, and fsync of a directory. */
+void daemon_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	(void)datasync;
+	(void)fi;
+	daemon_reply(req, fspf_fsync(daemon_volume(req), ino));
+}
+
+void daemon_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+		      struct fuse_file_info *fi)
+{
+	(void)fi;
+	daemon_reply(req, fspf_fallocate(daemon_volume(req), ino, mode, (uint64_t)offset,
+					 (uint64_t)length));
+}
+
+void daemon_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
+		  struct fuse_file_info *fi)
+{
+	uint64_t found;
+	int err = fspf_seek(daemon_volume(req), ino, (uint64_t)offset, whence, &found);
+
+	(void)fi;
+	if (err < 0)
+		daemon_reply(req, err);
+	else
+		fuse_reply_lseek(req, (off_t)found);
+}
+
+/* The kernel has written both ranges before it asks. */
+void daemon_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offset,
+			    struct fuse_file_info *from_fi, fuse_ino_t to, off_t to_offset,
+			    struct fuse_file_info *to_fi, size_t size, int flags)
+{
+	ssize_t n = -EINVAL;
+
+	(void)from_fi;
+	(void)to_fi;
+	if (flags == 0)
+		n = fspf_copy_range(daemon_volume(req), from, (uint64_t)from_offset, to,
+				    (uint64_t)to_offset, min_u64(size, COPY_MAX));
+	if (n < 0)
+		daemon_reply(req, (int)n);
+	else
+		fuse_reply_write(req, (size_t)n);
+}
+
+/* There are none; FS_IOC_GETFLAGS is asked for by lsattr and by copying tools, and ENOTTY is the
+ * answer they understand. */
+void daemon_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
+		  struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
+		  size_t out_size)
+{
+	(void)ino;
+	(void)cmd;
+	(void)arg;
+	(void)fi;
+	(void)flags;
+	(void)in;
+	(void)in_size;
+	(void)out_size;
+	fuse_reply_err(req, ENOTTY);
+}
