@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fuse/control.c - the daemon's own extended attributes, and who waits for its end
+ *
+ * The descriptor is opened through /proc while its owner waits for our answer, so it cannot be
+ * reused meanwhile; and it must be a pipe, which nothing happens to when it is opened.  A waiter
+ * who gave up (the mount was busy) has closed its end; it is noticed and dropped when the next one
+ * comes, or never, which costs a descriptor.
+ */
+#include "fuse/control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fuse/daemon_internal.h"
+
+static bool starts_with(const char *text, const char *prefix)
+{
+	return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+bool daemon_control_name(const char *name)
+{
+	return starts_with(name, "fspf.") || starts_with(name, "system.fspf.");
+}
+
+static ssize_t give(const char *text, char *value, size_t size)
+{
+	size_t n = strlen(text);
+
+	if (size == 0)
+		return (ssize_t)n;
+	if (size < n)
+		return -ERANGE;
+	memcpy(value, text, n);
+	return (ssize_t)n;
+}
+
+static int parse_descriptor(const char *text, int *ret)
+{
+	char *end;
+	long n;
+
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	errno = 0;
+	n = strtol(text, &end, 10);
+	if (errno != 0 || *end || n > INT16_MAX)
+		return -EINVAL;
+	*ret = (int)n;
+	return 0;
+}
+
+static int open_pipe_of(pid_t pid, int descriptor, int *ret)
+{
+	char path[64];
+	struct stat st;
+	int fd;
+
+	if (pid <= 0)
+		return -ESRCH; /* a process that our name space of processes does not hold */
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, descriptor);
+	if (stat(path, &st) < 0)
+		return -errno;
+	if (!S_ISFIFO(st.st_mode))
+		return -EINVAL;
+	fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*ret = fd;
+	return 0;
+}
+
+static bool has_reader(int pipe)
+{
+	struct pollfd p = {.fd = pipe};
+
+	return poll(&p, 1, 0) == 0 || !(p.revents & POLLERR);
+}
+
+static void drop_gone(struct daemon_closers *c)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < c->count; i++) {
+		if (has_reader(c->pipes[i]))
+			c->pipes[kept++] = c->pipes[i];
+		else
+			close(c->pipes[i]);
+	}
+	c->count = kept;
+}
+
+static int closers_add(struct daemon_closers *c, int pipe)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&c->lock);
+	drop_gone(c);
+	if (c->count < ARRAY_LEN(c->pipes))
+		c->pipes[c->count++] = pipe;
+	else
+		err = -EBUSY;
+	pthread_mutex_unlock(&c->lock);
+	return err;
+}
+
+static int register_closer(fuse_req_t req, const char *descriptor)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	int number, fd = -1, err;
+
+	if (ctx->uid != 0 && ctx->uid != geteuid())
+		return -EPERM;
+	err = parse_descriptor(descriptor, &number);
+	if (err == 0)
+		err = open_pipe_of(ctx->pid, number, &fd);
+	if (err < 0)
+		return err;
+	err = closers_add(&daemon_of(req)->closers, fd);
+	if (err < 0)
+		close(fd);
+	return err;
+}
+
+static ssize_t give_tag(struct fspf_volume *v, char *value, size_t size)
+{
+	struct crypto_digest tag;
+	char hex[CRYPTO_DIGEST_HEX];
+
+	fspf_tag(v, &tag);
+	crypto_digest_hex(&tag, hex);
+	return give(hex, value, size);
+}
+
+ssize_t daemon_control_get(fuse_req_t req, fuse_ino_t ino, const char *name, char *value,
+			   size_t size)
+{
+	int err;
+
+	if (ino != FUSE_ROOT_ID)
+		return -ENODATA;
+	if (strcmp(name, DAEMON_XATTR_TAG) == 0)
+		return give_tag(daemon_volume(req), value, size);
+	if (!starts_with(name, DAEMON_XATTR_CLOSING))
+		return -ENODATA;
+	err = register_closer(req, name + strlen(DAEMON_XATTR_CLOSING));
+	return err < 0 ? err : give("ok", value, size);
+}
+
+void daemon_closers_init(struct daemon_closers *c)
+{
+	pthread_mutex_init(&c->lock, NULL);
+	c->count = 0;
+}
+
+void daemon_closers_tell(struct daemon_closers *c, const char *line)
+{
+	pthread_mutex_lock(&c->lock);
+	for (size_t i = 0; i < c->count; i++) {
+		/* One who does not listen any more loses nothing. */
+		ssize_t n = write(c->pipes[i], line, strlen(line));
+
+		(void)n;
+	}
+	pthread_mutex_unlock(&c->lock);
+}
