@@ -13,6 +13,7 @@ TEST_PACKAGES=(python3 attr acl sqlite3 git e2fsprogs binutils procps mount util
 	mandoc shellcheck ca-certificates)
 BENCH_PACKAGES=(fio gocryptfs sqlite3 python3)
 
+# shellcheck disable=SC2034 # for those who source this
 if [[ -t 1 && -z ${NO_COLOR:-} ]]; then
 	BOLD=$'\e[1m' GREEN=$'\e[32m' RED=$'\e[31m' YELLOW=$'\e[33m' PLAIN=$'\e[0m'
 else

@@ -23,7 +23,7 @@ start
 git clone -q --no-hardlinks "$T/tree" "$M/clone"
 git -C "$M/clone" fsck --full --strict >/dev/null 2>"$T/err" || fail "fsck after clone"
 [[ -z $(git -C "$M/clone" status --porcelain) ]] || fail "not clean after clone"
-cd "$M/clone"
+cd "$M/clone" || fail "cd"
 for ((i = 0; i < 20; i++)); do
 	git checkout -q -b "branch_$i" main
 	echo "change $i" >>"file_$i"
@@ -36,7 +36,7 @@ git worktree add -q ../worktree branch_3
 git gc -q --prune=now
 git fsck --full --strict >/dev/null 2>"$T/err" || fail "fsck after gc"
 head=$(git rev-parse HEAD)
-cd "$T"
+cd "$T" || fail "cd"
 restart
 [[ $(git -C "$M/clone" rev-parse HEAD) == "$head" ]] || fail "another HEAD"
 git -C "$M/clone" fsck --full --strict >/dev/null 2>"$T/err" || fail "fsck after a remount"
