@@ -277,8 +277,8 @@ static int try_alloc(struct fspf_space *sp, uint32_t want, uint32_t least, bool 
 int fspf_space_alloc(struct fspf_space *sp, uint32_t want, uint32_t least, bool promised,
 		     uint64_t *ret_block, uint32_t *ret_count)
 {
-	uint64_t block;
-	uint32_t count;
+	uint64_t block = 0;
+	uint32_t count = 0;
 	int r;
 
 	if (!least || least > want || least > sp->segment_blocks)
