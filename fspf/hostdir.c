@@ -109,6 +109,27 @@ void fspf_hostdir_free(struct fspf_hostdir *d)
 	memset(d, 0, sizeof(*d));
 }
 
+int fspf_hostdir_open_parent(char *path, const char **ret_name)
+{
+	char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	const char *parent = ".";
+	int fd;
+
+	if (slash == path)
+		parent = "/";
+	else if (slash)
+		parent = path;
+	if (!*name)
+		return -ENOENT;
+	if (slash && slash != path)
+		*slash = '\0';
+	fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		*ret_name = name;
+	return fd < 0 ? -errno : fd;
+}
+
 int fspf_hostdir_list(const struct fspf_hostdir *d, struct fspf_namelist *ret)
 {
 	int fd = openat(fspf_hostdir_fd(d), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -36,6 +36,11 @@ int fspf_hostdir_fd(const struct fspf_hostdir *d);
 MUST_CHECK int fspf_hostdir_up(struct fspf_hostdir *d);
 void fspf_hostdir_free(struct fspf_hostdir *d);
 
+/* Open the directory in which @path lies (@path is cut there), and give its last name, which lies
+ * in
+ * @path too.  -ENOENT: it ends with a slash. */
+MUST_CHECK int fspf_hostdir_open_parent(char *path, const char **ret_name);
+
 /* The names in the innermost directory but "." and "..", sorted by inode number. */
 MUST_CHECK int fspf_hostdir_list(const struct fspf_hostdir *d, struct fspf_namelist *ret);
 

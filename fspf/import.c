@@ -6,14 +6,11 @@
  * host's side of the stack is a fspf_hostdir.  Symlinks below the top are kept as symlinks and
  * never followed; @source itself may be a symlink to a directory.
  *
- * A file is made under its name if that is free.  If it is taken, a regular file is made without a
- * name and takes the place of the old one when it is whole; anything else replaces the old one at
- * once.  A directory's own attributes come last, after its contents; a default ACL of a directory
- * that was there before goes first, so that nothing inherits from it.
+ * A directory's own attributes come last, after its contents; a default ACL of a directory that was
+ * there before goes first, so that nothing inherits from it.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -38,116 +35,9 @@ struct import {
 	struct fspf_import_link *links;
 };
 
-/* A file in the making. */
-struct target {
-	struct fspf_attr attr; /* referenced */
-	uint64_t parent;
-	const char *name;
-	bool unnamed; /* has yet to take the place of what is called @name */
-};
-
 static struct level *top(struct import *im)
 {
 	return &im->level[im->depth - 1];
-}
-
-/* ---- names in the volume ---- */
-
-/* Make way for a new file: anything but a directory goes. */
-static int remove_existing(struct fspf_volume *v, uint64_t parent, const char *name)
-{
-	struct fspf_attr old;
-	int r = fspf_lookup(v, parent, name, &old);
-
-	if (!r) {
-		r = S_ISDIR(old.mode) ? -EISDIR : fspf_unlink(v, parent, name);
-		fspf_forget(v, old.ino, 1);
-	}
-	return r;
-}
-
-/* The directory @name, made if it is not there; a reference is taken. */
-static int make_directory(struct fspf_volume *v, uint64_t parent, const char *name,
-			  const struct stat *st, struct level *ret)
-{
-	const struct fspf_caller caller = {.uid = st->st_uid, .gid = st->st_gid};
-	int r;
-
-	ret->merged = false;
-	r = fspf_create_file(v, parent, name, st->st_mode, 0, &caller, &ret->attr);
-	if (r == -EEXIST) {
-		r = fspf_lookup(v, parent, name, &ret->attr);
-		ret->merged = !r && S_ISDIR(ret->attr.mode);
-		if (!r && !ret->merged) {
-			fspf_forget(v, ret->attr.ino, 1);
-			r = fspf_unlink(v, parent, name);
-			if (!r)
-				r = fspf_create_file(v, parent, name, st->st_mode, 0, &caller,
-						     &ret->attr);
-		}
-	}
-	return r;
-}
-
-static int make_symlink(const struct target *t, struct fspf_volume *v, int fd,
-			const struct fspf_caller *caller, struct fspf_attr *ret)
-{
-	char text[FSPF_SYMLINK_MAX + 2];
-	ssize_t len = readlinkat(fd, "", text, sizeof(text) - 1);
-	int r;
-
-	if (len < 0) {
-		r = -errno;
-	} else {
-		text[len] = '\0';
-		r = fspf_symlink(v, t->parent, t->name, text, caller, ret);
-	}
-	return r;
-}
-
-static int make_file(struct fspf_volume *v, int fd, const struct stat *st, struct target *t)
-{
-	const struct fspf_caller caller = {.uid = st->st_uid, .gid = st->st_gid};
-	int r;
-
-	if (S_ISLNK(st->st_mode))
-		r = make_symlink(t, v, fd, &caller, &t->attr);
-	else
-		r = fspf_create_file(v, t->parent, t->name, st->st_mode, st->st_rdev, &caller,
-				     &t->attr);
-	return r;
-}
-
-/* A new file of the kind of @st for t->name, whatever is there. */
-static int make_target(struct fspf_volume *v, int fd, const struct stat *st, struct target *t)
-{
-	const struct fspf_caller caller = {.uid = st->st_uid, .gid = st->st_gid};
-	int r = make_file(v, fd, st, t);
-
-	if (r == -EEXIST && S_ISREG(st->st_mode)) {
-		r = fspf_tmpfile(v, t->parent, st->st_mode, &caller, &t->attr);
-		t->unnamed = !r;
-	} else if (r == -EEXIST) {
-		r = remove_existing(v, t->parent, t->name);
-		if (!r)
-			r = make_file(v, fd, st, t);
-	}
-	return r;
-}
-
-/* The new file is whole: let it take its place. */
-static int place_target(struct fspf_volume *v, struct target *t)
-{
-	struct fspf_attr attr;
-	int r = remove_existing(v, t->parent, t->name);
-
-	if (!r || r == -ENOENT)
-		r = fspf_link(v, t->attr.ino, t->parent, t->name, &attr);
-	if (!r) {
-		fspf_forget(v, t->attr.ino, 1); /* the link's reference */
-		t->unnamed = false;
-	}
-	return r;
 }
 
 /* ---- one file ---- */
@@ -169,8 +59,8 @@ static int open_source(int at, const char *name, struct stat *st)
 	return r ? r : fd;
 }
 
-static int fill_target(struct import *im, int fd, const struct stat *st, struct target *t,
-		       const char **ret_doing)
+static int fill_target(struct import *im, int fd, const struct stat *st,
+		       struct fspf_import_target *t, const char **ret_doing)
 {
 	bool alone = im->depth == 0; /* directly in a directory that was there before */
 	int r = 0;
@@ -181,13 +71,14 @@ static int fill_target(struct import *im, int fd, const struct stat *st, struct 
 		r = fspf_import_attributes(&im->work, fd, st, &t->attr, alone, ret_doing);
 	if (!r && t->unnamed) {
 		*ret_doing = "replace";
-		r = place_target(im->work.v, t);
+		r = fspf_import_target_place(im->work.v, t);
 	}
 	return r;
 }
 
 /* Other names of the file will come: keep its reference for them. */
-static int remember_link(struct import *im, const struct stat *st, const struct target *t)
+static int remember_link(struct import *im, const struct stat *st,
+			 const struct fspf_import_target *t)
 {
 	bool first = st->st_nlink > 1 && !fspf_import_link_find(im->links, st);
 	int r = first ? fspf_import_link_add(&im->links, st, t->attr.ino) : 0;
@@ -197,29 +88,21 @@ static int remember_link(struct import *im, const struct stat *st, const struct 
 	return r;
 }
 
-/* What could not be filled is not left behind. */
-static void discard_target(struct fspf_volume *v, const struct target *t)
-{
-	if (!t->unnamed)
-		(void)!fspf_unlink(v, t->parent, t->name);
-	fspf_forget(v, t->attr.ino, 1);
-}
-
 static int copy_file(struct import *im, uint64_t parent, const char *name, struct stat *st)
 {
-	struct target t = {.parent = parent, .name = name};
+	struct fspf_import_target t = {.parent = parent, .name = name};
 	const char *doing = "open";
 	int fd = open_source(fspf_hostdir_fd(&im->host), name, st);
 	int r = fd < 0 ? fd : 0;
 
 	if (!r) {
 		doing = "make";
-		r = make_target(im->work.v, fd, st, &t);
+		r = fspf_import_target_make(im->work.v, fd, st, &t);
 	}
 	if (!r) {
 		r = fill_target(im, fd, st, &t, &doing);
 		if (r)
-			discard_target(im->work.v, &t);
+			fspf_import_target_discard(im->work.v, &t);
 		else
 			r = remember_link(im, st, &t);
 	}
@@ -237,7 +120,7 @@ static bool link_file(struct import *im, uint64_t parent, const char *name, cons
 	struct fspf_attr attr;
 	int r = fspf_link(v, ino, parent, name, &attr);
 
-	if (r == -EEXIST && !remove_existing(v, parent, name))
+	if (r == -EEXIST && !fspf_import_make_way(v, parent, name))
 		r = fspf_link(v, ino, parent, name, &attr);
 	if (!r) {
 		fspf_forget(v, ino, 1);
@@ -316,7 +199,8 @@ static int enter_directory(struct import *im, const char *name, bool *ret_entere
 	if (r) {
 		r = fspf_work_problem(&im->work, r, "open");
 	} else {
-		r = make_directory(im->work.v, top(im)->attr.ino, name, &level.st, &level);
+		r = fspf_import_directory(im->work.v, top(im)->attr.ino, name, &level.st,
+					  &level.attr, &level.merged);
 		if (r)
 			r = fspf_work_problem(&im->work, r, "make");
 		else
@@ -421,7 +305,8 @@ static int make_path(struct fspf_volume *v, const char *path, struct fspf_attr *
 	const struct stat fresh = {
 		.st_mode = S_IFDIR | 0755, .st_uid = geteuid(), .st_gid = getegid()};
 	char *copy = strdup(path), *rest = copy, *name;
-	struct level level;
+	struct fspf_attr next;
+	bool merged;
 	int r = copy ? fspf_reference(v, FSPF_ROOT, ret) : -ENOMEM;
 
 	while (!r && (name = strsep(&rest, "/"))) {
@@ -430,44 +315,29 @@ static int make_path(struct fspf_volume *v, const char *path, struct fspf_attr *
 		if (!strcmp(name, ".."))
 			r = -EINVAL;
 		else
-			r = fspf_lookup(v, ret->ino, name, &level.attr);
+			r = fspf_lookup(v, ret->ino, name, &next);
 		if (r == -ENOENT)
-			r = make_directory(v, ret->ino, name, &fresh, &level);
-		else if (!r && !S_ISDIR(level.attr.mode)) {
-			fspf_forget(v, level.attr.ino, 1);
+			r = fspf_import_directory(v, ret->ino, name, &fresh, &next, &merged);
+		else if (!r && !S_ISDIR(next.mode)) {
+			fspf_forget(v, next.ino, 1);
 			r = -ENOTDIR;
 		}
 		fspf_forget(v, ret->ino, 1);
 		if (!r)
-			*ret = level.attr;
+			*ret = next;
 	}
 	free(copy);
 	return r;
 }
 
-/* The directory that @source is (*ret_name NULL), or lies in under *ret_name, which points into
- * @copy. */
+/* The directory that @source is (*ret_name NULL), or the one it lies in; @copy is of @source. */
 static int open_top(const char *source, char *copy, const char **ret_name)
 {
 	int fd = open(source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r = fd < 0 ? -errno : fd;
-	const char *name = NULL;
-	char *slash;
 
-	if (r == -ENOTDIR) {
-		slash = strrchr(copy, '/');
-		name = slash ? slash + 1 : copy;
-		if (slash)
-			*slash = '\0';
-		fd = open(!slash	  ? "."
-			  : slash == copy ? "/"
-					  : copy,
-			  O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		r = fd < 0 ? -errno : fd;
-	}
-	if (r >= 0)
-		*ret_name = name;
-	return r;
+	*ret_name = NULL;
+	return r == -ENOTDIR ? fspf_hostdir_open_parent(copy, ret_name) : r;
 }
 
 static void import_free(struct import *im)
@@ -513,7 +383,7 @@ int fspf_import(struct fspf_volume *v, const char *path, const char *source,
 		fspf_fail(err, r, NULL, "'%s' is not an absolute path without '..'", path);
 	} else if (r) {
 		fspf_fail(err, r, NULL, "cannot make the directory '%s' in the volume: %s", path,
-			  r == -ENOKEY ? "a key is needed" : strerror(-r));
+			  fspf_work_reason(r));
 	} else {
 		r = fspf_work_begin(&im.work, v, transfer, source);
 		if (r)

@@ -9,6 +9,31 @@
 
 #include "fspf/work.h"
 
+/* ---- import_target.c: the new file in the volume that a host file becomes ---- */
+
+struct fspf_import_target {
+	struct fspf_attr attr; /* referenced */
+	uint64_t parent;
+	const char *name;
+	bool unnamed; /* has yet to take the place of what is called @name */
+};
+
+/* Make way for a new file: anything but a directory (-EISDIR) goes.  -ENOENT. */
+MUST_CHECK int fspf_import_make_way(struct fspf_volume *v, uint64_t parent, const char *name);
+
+/* The directory @name, made like @st if it is not there; takes a reference. */
+MUST_CHECK int fspf_import_directory(struct fspf_volume *v, uint64_t parent, const char *name,
+				     const struct stat *st, struct fspf_attr *ret,
+				     bool *ret_merged);
+
+/* A new file of the kind of @st for t->name in t->parent; @fd is open on the host's.  It ends with
+ * _place (when it is whole: it now has its name) or _discard (it is gone), and with forgetting the
+ * reference after the former. */
+MUST_CHECK int fspf_import_target_make(struct fspf_volume *v, int fd, const struct stat *st,
+				       struct fspf_import_target *t);
+MUST_CHECK int fspf_import_target_place(struct fspf_volume *v, struct fspf_import_target *t);
+void fspf_import_target_discard(struct fspf_volume *v, const struct fspf_import_target *t);
+
 /* ---- import_file.c: one host file's contents and attributes, into the new file @ino.
  * Each gives a negative errno and, in *ret_doing, what failed, for fspf_work_problem(). ---- */
 

@@ -95,7 +95,7 @@ bool fspf_work_fatal(int r)
 	       r == -EDQUOT;
 }
 
-static const char *reason(int r)
+const char *fspf_work_reason(int r)
 {
 	return r == -EBADMSG	 ? "damaged or tampered with"
 	       : r == -ENOKEY	 ? "a key is needed"
@@ -111,7 +111,7 @@ int fspf_work_problem(struct fspf_work *w, int r, const char *doing)
 
 	if (!r)
 		return 0;
-	fspf_fail(&now, r, NULL, "cannot %s '%s': %s", doing, shown_path(w), reason(r));
+	fspf_fail(&now, r, NULL, "cannot %s '%s': %s", doing, shown_path(w), fspf_work_reason(r));
 	if (!w->first.code || fspf_work_fatal(r) ||
 	    (r == -EBADMSG && w->first.code != -EBADMSG && !fspf_work_fatal(w->first.code)))
 		w->first = now;
@@ -160,7 +160,7 @@ static int fail_fatally(const struct fspf_work *w, int r, const char *what, stru
 	else if (w->first.code == r)
 		fspf_fail(err, r, NULL, "%s", w->first.text);
 	else
-		fspf_fail(err, r, NULL, "not everything was %s: %s", what, reason(r));
+		fspf_fail(err, r, NULL, "not everything was %s: %s", what, fspf_work_reason(r));
 	return r;
 }
 

@@ -48,6 +48,9 @@ void fspf_work_up(struct fspf_work *w);
 /* More bytes are done; tells the caller.  -ECANCELED when it wants to stop. */
 MUST_CHECK int fspf_work_step(struct fspf_work *w, uint64_t bytes);
 
+/* strerror(), but for the codes that mean something of their own here. */
+const char *fspf_work_reason(int r);
+
 /* Errors after which nothing else could succeed. */
 bool fspf_work_fatal(int r);
 
