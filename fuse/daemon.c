@@ -129,11 +129,12 @@ static void write_setting(dev_t device, const char *name, unsigned value)
 
 static void tune(struct life *l)
 {
-	if (daemon_mount_device(l->options->mountpoint, &l->device) < 0) {
+	if (daemon_device(AT_FDCWD, l->options->mountpoint, &l->device) < 0) {
 		l->device = 0;
 		return;
 	}
 	write_setting(l->device, "read_ahead_kb", READAHEAD_KIB);
+	write_setting(l->device, "max_ratio", 100);
 }
 
 static int new_session(struct life *l)
@@ -174,8 +175,10 @@ static int mount_volume(struct life *l)
 
 static int start_serving(struct life *l)
 {
-	int err = daemon_loop_start(l->session, &l->loop);
+	int err = daemon_seek_start(&l->daemon, l->options->mountpoint, l->device, &l->daemon.seek);
 
+	if (err == 0)
+		err = daemon_loop_start(l->session, &l->loop);
 	if (err < 0)
 		return failed("cannot start a thread", err);
 	if (l->background.pipe >= 0)
@@ -202,7 +205,7 @@ static bool is_on_top(const struct life *l)
 {
 	dev_t device;
 
-	return daemon_mount_device(l->options->mountpoint, &device) == 0 && device == l->device;
+	return daemon_device(AT_FDCWD, l->options->mountpoint, &device) == 0 && device == l->device;
 }
 
 /* Have the kernel write what it holds of this file system. */
@@ -281,6 +284,7 @@ static void end_session(struct life *l)
 	if (err < 0)
 		daemon_log_error(l->daemon.log, "reading from the kernel failed: %s",
 				 strerror(-err));
+	daemon_seek_stop(l->daemon.seek);
 	if (!l->session)
 		return;
 	if (l->device != 0 && is_on_top(l))

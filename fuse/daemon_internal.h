@@ -19,6 +19,7 @@
 #include "fuse/fuse_api.h"
 #include "fuse/log.h"
 #include "fuse/negotiate.h"
+#include "fuse/seek.h"
 
 /* Nobody but this kernel changes anything, so what it knows stays true.  Seconds; any value that
  * its clock cannot reach would do. */
@@ -43,6 +44,8 @@ struct daemon {
 	struct daemon_negotiation negotiation;
 	pthread_key_t buffers; /* one struct daemon_buffer a thread, for answers */
 	struct daemon_closers closers;
+	struct daemon_seek *seek;
+	unsigned protocol_minor; /* the kernel's */
 };
 
 static inline struct daemon *daemon_of(fuse_req_t req)

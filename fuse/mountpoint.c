@@ -100,11 +100,11 @@ int daemon_resolve_mountpoint(const char *path, char **ret)
 	return err;
 }
 
-int daemon_mount_device(const char *path, dev_t *ret)
+int daemon_device(int fd, const char *path, dev_t *ret)
 {
 	struct statx st;
 
-	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, 0, &st) < 0)
+	if (statx(fd, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT | AT_EMPTY_PATH, 0, &st) < 0)
 		return -errno;
 	*ret = makedev(st.stx_dev_major, st.stx_dev_minor);
 	return 0;

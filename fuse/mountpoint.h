@@ -29,8 +29,9 @@ MUST_CHECK int daemon_find_mount(const char *path, struct daemon_mount *ret);
 /* The absolute path of a mount point, however dead what is mounted there; to be freed. */
 MUST_CHECK int daemon_resolve_mountpoint(const char *path, char **ret);
 
-/* The device number of the file system whose root is at @path; sends no request. */
-MUST_CHECK int daemon_mount_device(const char *path, dev_t *ret);
+/* The device number of the file system that @path, relative to @fd as in openat(2), is on; "" is
+ * @fd itself.  Sends no request. */
+MUST_CHECK int daemon_device(int fd, const char *path, dev_t *ret);
 
 /* Can something be mounted at @path, and by us?  Then its absolute path, to be freed.  Gives an
  * exit status. */

@@ -67,19 +67,6 @@ void daemon_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, of
 					 (uint64_t)length));
 }
 
-void daemon_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
-		  struct fuse_file_info *fi)
-{
-	uint64_t found;
-	int err = fspf_seek(daemon_volume(req), ino, (uint64_t)offset, whence, &found);
-
-	(void)fi;
-	if (err < 0)
-		daemon_reply(req, err);
-	else
-		fuse_reply_lseek(req, (off_t)found);
-}
-
 /* The kernel has written both ranges before it asks. */
 void daemon_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offset,
 			    struct fuse_file_info *from_fi, fuse_ino_t to, off_t to_offset,

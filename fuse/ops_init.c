@@ -36,7 +36,9 @@
 
 void daemon_init(void *userdata, struct fuse_conn_info *conn)
 {
-	(void)userdata;
+	struct daemon *d = userdata;
+
+	d->protocol_minor = conn->proto_minor;
 	conn->want = conn->capable & WANTED;
 	conn->max_write = 1u << 20; /* and with it 256 pages a request */
 	conn->max_background = BACKGROUND_MAX;
