@@ -87,9 +87,9 @@ static void source_warn(const struct source *s, struct fspf_error *err)
 	struct stat st;
 
 	if (s->fd > STDIN_FILENO && !fstat(s->fd, &st) && S_ISREG(st.st_mode) &&
-	    (st.st_mode & (S_IRGRP | S_IROTH)))
-		fspf_fail(err, 0, NULL, "%s '%s' can be read by others than its owner", s->what,
-			  s->path);
+	    (st.st_mode & S_IROTH))
+		fspf_fail(err, 0, NULL, "everybody can read %s '%s': its mode should be 0600",
+			  s->what, s->path);
 }
 
 static int credential_new(struct fspf_credential **ret, struct fspf_error *err)

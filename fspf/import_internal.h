@@ -5,9 +5,30 @@
 #ifndef FSPF_FSPF_IMPORT_INTERNAL_H
 #define FSPF_FSPF_IMPORT_INTERNAL_H
 
-#include <sys/stat.h>
-
+#include "fspf/hostdir.h"
 #include "fspf/work.h"
+
+struct fspf_import_level; /* a directory that is being filled */
+struct fspf_import_link;
+
+struct fspf_import {
+	struct fspf_work work;
+	struct fspf_hostdir host; /* one level more than @level where a single file is imported */
+	struct fspf_import_level *level;
+	size_t depth, room;
+	struct fspf_import_link *links;
+};
+
+/* ---- import_tree.c ---- */
+
+/* The contents of the open host directory @fd (taken over) into the directory @attr of the volume,
+ * and its attributes. */
+MUST_CHECK int fspf_import_tree(struct fspf_import *im, int fd, const struct fspf_attr *attr);
+/* One file that is no directory: @name in the innermost host directory, as @as in @parent. */
+MUST_CHECK int fspf_import_file(struct fspf_import *im, const char *name, uint64_t parent,
+				const char *as, struct stat *st);
+/* All but im->work. */
+void fspf_import_free(struct fspf_import *im);
 
 /* ---- import_target.c: the new file in the volume that a host file becomes ---- */
 
@@ -48,8 +69,6 @@ MUST_CHECK int fspf_import_attributes(struct fspf_work *w, int fd, const struct 
 				      const char **ret_doing);
 
 /* ---- import_links.c: host files with several names that were met, by device and inode ---- */
-
-struct fspf_import_link;
 
 /* Remember that @ino, of which a reference is taken over, is the file of @st.  -ENOMEM. */
 MUST_CHECK int fspf_import_link_add(struct fspf_import_link **links, const struct stat *st,

@@ -166,15 +166,13 @@ static int fail_fatally(const struct fspf_work *w, int r, const char *what, stru
 
 int fspf_work_end(struct fspf_work *w, int r, const char *what, struct fspf_error *err)
 {
-	bool told = w->transfer && w->transfer->report;
-
 	if (r)
 		fail_fatally(w, r, what, err);
-	else if (w->problems && told)
-		r = fspf_fail(err, w->first.code, NULL, "not everything was %s: %llu problem%s",
-			      what, (unsigned long long)w->problems, w->problems > 1 ? "s" : "");
-	else if (w->problems)
+	else if (w->problems == 1)
 		r = fspf_fail(err, w->first.code, NULL, "%s", w->first.text);
+	else if (w->problems)
+		r = fspf_fail(err, w->first.code, NULL, "%llu files could not be %s",
+			      (unsigned long long)w->problems, what);
 	work_free(w);
 	return r;
 }

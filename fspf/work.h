@@ -37,7 +37,8 @@ MUST_CHECK int fspf_work_begin(struct fspf_work *w, struct fspf_volume *v,
 
 /*
  * The end of it all: @r if it is fatal, else the first problem's code, in words in @err; frees.
- * @what is the sentence's verb: "imported", "exported".
+ * @what is the sentence's verb: "imported", "exported".  A single problem is told in the same words
+ * as it was reported in, so that whoever prints both can leave one out.
  */
 MUST_CHECK int fspf_work_end(struct fspf_work *w, int r, const char *what, struct fspf_error *err);
 

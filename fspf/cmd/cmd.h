@@ -111,7 +111,6 @@ MUST_CHECK bool parse_command_line(const struct command *command, const struct c
 void set_program_name(const char *name);
 
 void print_error(const char *fmt, ...) PRINTF_LIKE(1, 2);
-void print_warning(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void print_hint(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* What the library said, and its hint; gives the exit status that belongs to it. */
@@ -196,9 +195,13 @@ struct progress {
 	const char *verb;	       /* "importing" */
 	bool terminal, drawn;
 	uint64_t started_ms, drawn_ms; /* CLOCK_MONOTONIC */
+	char told[512];		       /* the last report, as printed */
 };
 
 void progress_start(struct progress *p, const char *verb);
 void progress_end(struct progress *p);
+
+/* As print_failure(), but says nothing twice: not what was the last report already. */
+MUST_CHECK int progress_failure(const struct progress *p, const struct fspf_error *err);
 
 #endif

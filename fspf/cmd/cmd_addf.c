@@ -21,9 +21,10 @@ const struct command command_addf = {
 	.summary = "Bring files into a volume",
 	.notes =
 		"If SOURCE is a directory, PREFIX becomes like it: contents, owners, modes, times,\n"
-		"links and extended attributes.  If it is a file, it is put into the directory\n"
-		"PREFIX.  PREFIX is an absolute path inside the volume, made if need be; existing\n"
-		"files of the same names are replaced, others stay.  Prints the volume's new tag.\n",
+		"links and extended attributes.  If it is a file, it becomes PREFIX, or goes into\n"
+		"the directory PREFIX.  PREFIX is an absolute path inside the volume, made if need\n"
+		"be; existing files of the same names are replaced, others stay.  Prints the\n"
+		"volume's new tag.\n",
 	.takes = TAKES_KEY | TAKES_ANCHOR,
 	.arguments_min = 3,
 	.arguments_max = 3,
@@ -93,7 +94,7 @@ static int addf(const struct invocation *in)
 		r = fspf_import(v, in->argv[1], in->argv[2], &progress.transfer, &err);
 		progress_end(&progress);
 		if (r)
-			status = print_failure(&err);
+			status = progress_failure(&progress, &err);
 		if (is_final(r)) {
 			status = give_up(v, &before, status);
 		} else {

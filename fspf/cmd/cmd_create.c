@@ -31,6 +31,7 @@ const struct command command_create = {
 struct create_options {
 	bool authenticated;
 	bool envar_output;
+	bool no_rollback_protection;
 	uint64_t size;
 	uint64_t segment_size;
 	const char *tag_file;
@@ -56,6 +57,9 @@ static bool parse_create(int argc, char **argv, struct create_options *o, struct
 		 .value = "FILE",
 		 .help = "keep the tag in FILE, on trusted storage, from now on",
 		 .text = &o->tag_file},
+		{.name = "no-rollback-protection",
+		 .help = "keep the tag nowhere, as without --tag-file",
+		 .flag = &o->no_rollback_protection},
 		{.name = "envar-output",
 		 .help = "print `export FSPF_KEY=..` and `export FSPF_TAG=..`, and make\n"
 			 "a random key if none is given",
@@ -77,6 +81,23 @@ static int segment_blocks(uint64_t bytes, uint32_t *ret)
 			"option --segment-size: a power of two from 1M to 1G is needed");
 	else
 		*ret = (uint32_t)(bytes / FSPF_BLOCK_SIZE);
+	return status;
+}
+
+static int create_anchor(const struct create_options *o, struct fspf_anchor **ret)
+{
+	int r, status = EXIT_DONE;
+
+	if (o->tag_file && o->no_rollback_protection) {
+		status = usage_error(&command_create,
+				     "--tag-file and --no-rollback-protection exclude each other");
+	} else if (o->tag_file) {
+		r = fspf_anchor_file(o->tag_file, false, ret);
+		if (r) {
+			print_error("cannot use tag file '%s': %s", o->tag_file, strerror(-r));
+			status = fspf_exit_status(r);
+		}
+	}
 	return status;
 }
 
@@ -149,18 +170,13 @@ static int create(const struct create_options *o, const struct invocation *in)
 		.size = o->size,
 	};
 	struct crypto_digest tag;
-	int r, status = segment_blocks(o->segment_size, &params.segment_blocks);
+	int status = segment_blocks(o->segment_size, &params.segment_blocks);
 
 	if (!status)
 		status = create_credential(o, in, &credential);
 	params.credential = credential;
-	if (!status && o->tag_file) {
-		r = fspf_anchor_file(o->tag_file, false, &params.anchor);
-		if (r) {
-			print_error("cannot use tag file '%s': %s", o->tag_file, strerror(-r));
-			status = fspf_exit_status(r);
-		}
-	}
+	if (!status)
+		status = create_anchor(o, &params.anchor);
 	if (!status && fspf_create(&params, &tag, &err))
 		status = print_failure(&err);
 	else if (!status)

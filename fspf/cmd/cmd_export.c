@@ -34,7 +34,7 @@ static int export(const struct invocation *in)
 		r = fspf_export(v, in->argv[1], in->argv[2], &progress.transfer, &err);
 		progress_end(&progress);
 		if (r)
-			status = print_failure(&err);
+			status = progress_failure(&progress, &err);
 		status = close_volume(v, status);
 	}
 	return status;

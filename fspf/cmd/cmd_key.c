@@ -116,7 +116,7 @@ static int fresh_credential(const char *key_file, const char *passphrase_file,
 		if (r)
 			status = print_failure(&err);
 		else if (err.text[0])
-			print_warning("%s", err.text);
+			print_hint("%s", err.text);
 	}
 	return status;
 }

@@ -37,15 +37,6 @@ void print_error(const char *fmt, ...)
 	va_end(args);
 }
 
-void print_warning(const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	print_message("warning", fmt, args);
-	va_end(args);
-}
-
 void print_hint(const char *fmt, ...)
 {
 	va_list args;

@@ -128,8 +128,11 @@ static int on_progress(void *ctx, const struct fspf_progress *done)
 /* A line of its own, above the progress. */
 static void on_report(void *ctx, const struct fspf_report *report)
 {
-	erase(ctx);
+	struct progress *p = ctx;
+
+	erase(p);
 	print_report(NULL, report);
+	snprintf(p->told, sizeof(p->told), "%s", report->text);
 }
 
 void progress_start(struct progress *p, const char *verb)
@@ -141,6 +144,11 @@ void progress_start(struct progress *p, const char *verb)
 	};
 	p->started_ms = p->drawn_ms = now_ms();
 	catch_signals();
+}
+
+int progress_failure(const struct progress *p, const struct fspf_error *err)
+{
+	return strcmp(p->told, err->text) ? print_failure(err) : fspf_exit_status(err->code);
 }
 
 void progress_end(struct progress *p)
