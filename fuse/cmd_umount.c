@@ -78,7 +78,8 @@ static int ask(const char *path, int pipe)
 	return err;
 }
 
-/* A user's mount shuts even root out, so root asks as that user, in a child. */
+/* A user's mount shuts even root out, so root asks as that user, in a child, and gives that user
+ * the pipe. */
 static int ask_as(const char *path, int pipe, const struct daemon_mount *mount)
 {
 	int status = 0;
@@ -87,7 +88,7 @@ static int ask_as(const char *path, int pipe, const struct daemon_mount *mount)
 	if (child < 0)
 		return -errno;
 	if (child == 0) {
-		if (setgroups(0, NULL) < 0 ||
+		if (fchown(pipe, mount->owner, mount->group) < 0 || setgroups(0, NULL) < 0 ||
 		    setresgid(mount->group, mount->group, mount->group) < 0 ||
 		    setresuid(mount->owner, mount->owner, mount->owner) < 0)
 			_exit(EPERM);
