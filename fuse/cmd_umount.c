@@ -4,7 +4,7 @@
  *
  * umount(8) returns when the kernel has let go; the daemon then still commits.  This command waits
  * for that, over a pipe whose writing end the daemon takes (control.h) before the unmount and holds
- * until it has exited.  What can happen, and what it means:
+ * until it exits.  What can happen, and what it means:
  *
  *   the daemon was gone already (ENOTCONN)   the mount is cleaned up, and we say that the volume
  * was not closed; the mount is busy                        nothing happened; the pipe ends with us;
@@ -15,15 +15,15 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
-#include <grp.h>
 #include <unistd.h>
 
 #include "fspf/cmd/cmd.h"
@@ -31,6 +31,7 @@
 #include "fuse/mountpoint.h"
 
 #define CLOSING_WAIT_MS 5000
+#define EXIT_WAIT_MS 5000
 
 const struct command command_umount = {
 	.name = "umount",
@@ -39,6 +40,14 @@ const struct command command_umount = {
 	.arguments_min = 1,
 	.arguments_max = 1,
 	.run = cmd_umount,
+};
+
+/* One unmount under way; descriptors are -1 when there is none. */
+struct parting {
+	const char *path;
+	struct daemon_mount mount;
+	int read_end, write_end;
+	int process; /* a pidfd of the daemon */
 };
 
 static int say(const char *path, int err)
@@ -51,72 +60,79 @@ static int say(const char *path, int err)
 	return fspf_exit_status(err);
 }
 
-static int say_dead(const char *path)
+static void close_end(int *fd)
 {
-	int err = daemon_unmount(path);
-
-	if (err < 0)
-		return say(path, err);
-	print_error("the daemon of %s was gone: unmounted, but the volume was not closed", path);
-	print_hint("it opens in its last published state");
-	return EXIT_FAILED;
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
 }
 
 /* ---- asking the daemon to tell us ---- */
 
 /* A daemon that is not root's may look at our descriptors only while we are dumpable, which main()
- * and a change of user undo. */
-static int ask(const char *path, int pipe)
+ * and a change of user undo.  The daemon's process is remembered, if we can see it. */
+static int ask(struct parting *p)
 {
 	char name[64], value[16];
-	int err;
+	ssize_t n;
+	pid_t pid;
 
-	snprintf(name, sizeof(name), DAEMON_XATTR_CLOSING "%d", pipe);
+	snprintf(name, sizeof(name), DAEMON_XATTR_CLOSING "%d", p->write_end);
 	prctl(PR_SET_DUMPABLE, 1);
-	err = getxattr(path, name, value, sizeof(value)) < 0 ? -errno : 0;
+	n = getxattr(p->path, name, value, sizeof(value) - 1);
+	if (n < 0)
+		n = -errno;
 	prctl(PR_SET_DUMPABLE, 0);
-	return err;
+	if (n < 0)
+		return (int)n;
+	value[n] = '\0';
+	pid = (pid_t)strtol(value, NULL, 10);
+	if (pid > 0)
+		p->process = pidfd_open(pid, 0);
+	return 0;
 }
 
 /* A user's mount shuts even root out, so root asks as that user, in a child, and gives that user
  * the pipe. */
-static int ask_as(const char *path, int pipe, const struct daemon_mount *mount)
+static int ask_as_owner(struct parting *p)
 {
+	const struct daemon_mount *m = &p->mount;
 	int status = 0;
 	pid_t child = fork();
 
 	if (child < 0)
 		return -errno;
 	if (child == 0) {
-		if (fchown(pipe, mount->owner, mount->group) < 0 || setgroups(0, NULL) < 0 ||
-		    setresgid(mount->group, mount->group, mount->group) < 0 ||
-		    setresuid(mount->owner, mount->owner, mount->owner) < 0)
+		if (fchown(p->write_end, m->owner, m->group) < 0 || setgroups(0, NULL) < 0 ||
+		    setresgid(m->group, m->group, m->group) < 0 ||
+		    setresuid(m->owner, m->owner, m->owner) < 0)
 			_exit(EPERM);
-		_exit(-ask(path, pipe) & 0xff);
+		_exit(-ask(p) & 0xff);
 	}
 	if (waitpid(child, &status, 0) < 0)
 		return -errno;
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
 }
 
-static int ask_somehow(const char *path, int pipe, const struct daemon_mount *mount)
+static int ask_somehow(struct parting *p)
 {
-	int err = ask(path, pipe);
+	int err = ask(p);
 
-	if (err == -EACCES && geteuid() == 0 && mount->owner != 0)
-		err = ask_as(path, pipe, mount);
+	if (err == -EACCES && geteuid() == 0 && p->mount.owner != 0)
+		err = ask_as_owner(p);
 	return err;
 }
 
 /* ---- hearing what it says ---- */
 
-static int await_closing(int pipe)
+/* -EBUSY: nothing within @ms. */
+static int await(int fd, int ms)
 {
-	struct pollfd p = {.fd = pipe, .events = POLLIN};
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 	int n;
 
 	do
-		n = poll(&p, 1, CLOSING_WAIT_MS);
+		n = poll(&p, 1, ms);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
@@ -143,24 +159,26 @@ static bool take_result(char *line, int *ret_status)
 	return false;
 }
 
-/* To the end of the pipe, which is the end of the daemon.  Takes over @pipe. */
-static int hear(const char *path, int pipe)
+/* To the end of the pipe, which is the end of the daemon but for a moment. */
+static int hear(struct parting *p)
 {
-	FILE *lines = fdopen(pipe, "r");
+	FILE *lines = fdopen(p->read_end, "r");
 	char line[DAEMON_LINE_MAX + 1];
 	bool any = false;
 	int status = EXIT_FAILED;
 
 	if (!lines) {
-		close(pipe);
 		print_error("out of memory");
 		return EXIT_FAILED;
 	}
+	p->read_end = -1; /* the stream's now */
 	while (fgets(line, sizeof(line), lines))
 		any |= take_result(line, &status);
 	fclose(lines);
+	if (p->process >= 0 && await(p->process, EXIT_WAIT_MS) < 0)
+		print_hint("the daemon has let go of everything, but its process is still there");
 	if (!any) {
-		print_error("the daemon of %s died before the volume was closed", path);
+		print_error("the daemon of %s died before the volume was closed", p->path);
 		print_hint("it opens in its last published state");
 	}
 	return status;
@@ -168,47 +186,68 @@ static int hear(const char *path, int pipe)
 
 /* ---- the command ---- */
 
-static int unmount_and_hear(const char *path, int pipe)
+static int say_alive_elsewhere(const char *path)
 {
-	int err = daemon_unmount(path);
-
-	if (err < 0 && err != -EINVAL) {
-		close(pipe);
-		return say(path, err);
-	}
-	err = await_closing(pipe);
-	if (err == 0)
-		return hear(path, pipe);
-	close(pipe);
 	print_error("%s is unmounted here, but the file system is in use elsewhere and stays open",
 		    path);
 	print_hint("look for bind mounts of it and for containers that were started meanwhile: "
 		   "grep -l fuse.fspf /proc/*/mounts");
-	return fspf_exit_status(err);
+	return fspf_exit_status(-EBUSY);
 }
 
-static int unmount(const char *path, const struct daemon_mount *mount)
+static int say_unseen(const char *path)
+{
+	print_error("the daemon of %s cannot see this process", path);
+	print_hint("run this command outside the container, or use umount(8); the volume is closed "
+		   "all the same");
+	return EXIT_FAILED;
+}
+
+static int clean_up_dead(const char *path)
+{
+	int err = daemon_unmount(path);
+
+	if (err < 0)
+		return say(path, err);
+	print_error("the daemon of %s was gone: unmounted, but the volume was not closed", path);
+	print_hint("it opens in its last published state");
+	return EXIT_FAILED;
+}
+
+static int unmount_and_hear(struct parting *p)
+{
+	int err = daemon_unmount(p->path);
+
+	if (err < 0 && err != -EINVAL)
+		return say(p->path, err);
+	err = await(p->read_end, CLOSING_WAIT_MS);
+	if (err == -EBUSY)
+		return say_alive_elsewhere(p->path);
+	return err < 0 ? say(p->path, err) : hear(p);
+}
+
+static int part(struct parting *p)
 {
 	int ends[2];
-	int err;
+	int err, status;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
-		return say(path, -errno);
-	err = ask_somehow(path, ends[1], mount);
-	close(ends[1]);
+		return say(p->path, -errno);
+	p->read_end = ends[0];
+	p->write_end = ends[1];
+	err = ask_somehow(p);
+	close_end(&p->write_end); /* the daemon's is the only one now */
 	if (err == 0)
-		return unmount_and_hear(path, ends[0]);
-	close(ends[0]);
-	if (err == -ENOTCONN)
-		return say_dead(path);
-	if (err == -ESRCH) {
-		print_error("the daemon of %s cannot see this process", path);
-		print_hint(
-			"run this command outside the container, or use umount(8); the volume is "
-			"closed all the same");
-		return EXIT_FAILED;
-	}
-	return say(path, err);
+		status = unmount_and_hear(p);
+	else if (err == -ENOTCONN)
+		status = clean_up_dead(p->path);
+	else if (err == -ESRCH)
+		status = say_unseen(p->path);
+	else
+		status = say(p->path, err);
+	close_end(&p->read_end);
+	close_end(&p->process);
+	return status;
 }
 
 static int find(const char *argument, char **ret_path, struct daemon_mount *ret)
@@ -233,16 +272,17 @@ static int find(const char *argument, char **ret_path, struct daemon_mount *ret)
 
 int cmd_umount(int argc, char **argv)
 {
+	struct parting p = {.read_end = -1, .write_end = -1, .process = -1};
 	struct invocation i;
-	struct daemon_mount mount;
 	char *path = NULL;
 	int status;
 
 	if (!parse_command_line(&command_umount, NULL, argc, argv, &i))
 		return i.status;
-	status = find(i.argv[0], &path, &mount);
+	status = find(i.argv[0], &path, &p.mount);
+	p.path = path;
 	if (status == EXIT_DONE)
-		status = unmount(path, &mount);
+		status = part(&p);
 	free(path);
 	return status;
 }

@@ -128,6 +128,19 @@ static int register_closer(fuse_req_t req, const char *descriptor)
 	return err;
 }
 
+/* Our process number as @pid knows it; 0: not at all. */
+static pid_t pid_seen_by(pid_t pid)
+{
+	char path[64];
+	struct stat ours, theirs;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)pid);
+	if (stat("/proc/self/ns/pid", &ours) < 0 || stat(path, &theirs) < 0 ||
+	    ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev)
+		return 0;
+	return getpid();
+}
+
 static ssize_t give_tag(struct fspf_volume *v, char *value, size_t size)
 {
 	struct crypto_digest tag;
@@ -141,6 +154,7 @@ static ssize_t give_tag(struct fspf_volume *v, char *value, size_t size)
 ssize_t daemon_control_get(fuse_req_t req, fuse_ino_t ino, const char *name, char *value,
 			   size_t size)
 {
+	char text[16];
 	int err;
 
 	if (ino != FUSE_ROOT_ID)
@@ -150,7 +164,10 @@ ssize_t daemon_control_get(fuse_req_t req, fuse_ino_t ino, const char *name, cha
 	if (!starts_with(name, DAEMON_XATTR_CLOSING))
 		return -ENODATA;
 	err = register_closer(req, name + strlen(DAEMON_XATTR_CLOSING));
-	return err < 0 ? err : give("ok", value, size);
+	if (err < 0)
+		return err;
+	snprintf(text, sizeof(text), "%d", (int)pid_seen_by(fuse_req_ctx(req)->pid));
+	return give(text, value, size);
 }
 
 void daemon_closers_init(struct daemon_closers *c)

@@ -5,17 +5,19 @@
  * The channel is the mount itself, so it needs no socket, no file and no trust in a name: who asks,
  * the kernel says, and whose volume it is, the path says.
  *
- *   fspf.tag                  the tag of the last published state, 64 hex digits
- *   system.fspf.closing.N     (getxattr, by root or the daemon's owner) "descriptor N of mine is
- * the writing end of a pipe: tell me there how the volume is closed".  The value is "ok".
+ *   fspf.tag                the tag of the last published state, 64 hex digits
+ *   system.fspf.closing.N   (getxattr, by root or the daemon's owner) "descriptor N of mine is the
+ *                           writing end of a pipe: tell me there how the volume is closed".  The
+ *                           value is the daemon's process number, or 0 if the two live in
+ *                           different name spaces of processes.
  *
  * The second is read and not set because setxattr(2) is refused on a read-only mount, and it stands
  * in the system. name space because everywhere else the kernel asks for rights on the root
  * directory, which the owner of the mount need not have.
  *
  * Into the pipe go lines: "closing" when the last user of the mount has gone and the volume is
- * being closed, then "tag HEX" or "error STATUS TEXT", and the end of the file when the daemon is
- * gone. The end without one of the latter means that it died.
+ * being closed, then "tag HEX" or "error STATUS TEXT", and the end of the file when the daemon
+ * exits. The end without one of the latter means that it died.
  */
 #ifndef FSPF_FUSE_CONTROL_H
 #define FSPF_FUSE_CONTROL_H
@@ -23,9 +25,8 @@
 #define DAEMON_XATTR_TAG "fspf.tag"
 #define DAEMON_XATTR_CLOSING "system.fspf.closing."
 
-#define DAEMON_LINE_MAX                                                                            \
-	1024u /* bytes with the newline: below PIPE_BUF, so a line arrives whole                   \
-	       */
+/* Bytes with the newline: below PIPE_BUF, so a line arrives whole. */
+#define DAEMON_LINE_MAX 1024u
 #define DAEMON_LINE_CLOSING "closing\n"
 #define DAEMON_LINE_TAG "tag %s\n"
 #define DAEMON_LINE_ERROR "error %d %s\n"
