@@ -2,16 +2,18 @@
 /*
  * fspf/commit.h - the committer: one thread that writes dirty data out and makes states durable
  *
- * A commit takes everything that happened before one instant (the freeze) to the store and publishes its tag:
+ * A commit takes everything that happened before one instant (the freeze) to the store and
+ * publishes its tag:
  *   1. write out dirty data, while operations go on, until little is left
- *   2. close the gate; write out what is left, put dirty inodes into the trees, freeze trees and space; open the gate
+ *   2. close the gate; write out what is left, put dirty inodes into the trees, freeze trees and
+ * space; open the gate
  *   3. write the frozen nodes; barrier; write the root record to the other slot; barrier
  *   4. publish the tag to the anchor; let freed blocks be used again
- * It runs on a timer, when somebody waits for durability, when memory fills up, and at close.  Everybody who waits while a commit runs is
- * served by the next one together (group commit).
+ * It runs on a timer, when somebody waits for durability, when memory fills up, and at close.
+ * Everybody who waits while a commit runs is served by the next one together (group commit).
  *
- * A failure before the root record was touched gives the frozen state up and reports to those who wait; a later one
- * fails the volume.
+ * A failure before the root record was touched gives the frozen state up and reports to those who
+ * wait; a later one fails the volume.
  */
 #ifndef FSPF_FSPF_COMMIT_H
 #define FSPF_FSPF_COMMIT_H
@@ -33,7 +35,8 @@ void fspf_commit_kick(struct fspf_volume *v);
 /* Wait until dirty data is below its limit. */
 MUST_CHECK int fspf_commit_throttle(struct fspf_volume *v);
 
-/* One commit by the calling thread, with the committer not running: fspf_create() and tests. @clean stores the space map. */
+/* One commit by the calling thread, with the committer not running: fspf_create() and tests. @clean
+ * stores the space map. */
 MUST_CHECK int fspf_commit_run(struct fspf_volume *v, bool clean);
 
 #endif

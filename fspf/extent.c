@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A change goes extent by extent: find the next one that overlaps, cut it to what remains, release the middle.  The
- * piece behind the cut is put first: that is the step that may need room and fail, and until then nothing has changed.
+ * A change goes extent by extent: find the next one that overlaps, cut it to what remains, release
+ * the middle.  The piece behind the cut is put first: that is the step that may need room and fail,
+ * and until then nothing has changed.
  *
  *   E1  extents of a file never overlap
  *   E2  blocks and unwritten of inode and region are the sums over their extents

@@ -2,10 +2,11 @@
 /*
  * fspf/extent.h - a file's block map: which of its blocks lie where in the store, under which seal
  *
- * The map is the EXTENT items of the file's object.  Extents of a file never overlap (E1), and the inode's `blocks` and
- * `unwritten`, like the region's, are the sums over them (E2).  All calls are under the inode's lock; those that
- * change also under the gate.  A change that fails before anything was changed leaves the map as it was; one that fails later
- * fails the volume (fspf_volume_fail), so that no half-changed map is ever committed.
+ * The map is the EXTENT items of the file's object.  Extents of a file never overlap (E1), and the
+ * inode's `blocks` and `unwritten`, like the region's, are the sums over them (E2).  All calls are
+ * under the inode's lock; those that change also under the gate.  A change that fails before
+ * anything was changed leaves the map as it was; one that fails later fails the volume
+ * (fspf_volume_fail), so that no half-changed map is ever committed.
  */
 #ifndef FSPF_FSPF_EXTENT_H
 #define FSPF_FSPF_EXTENT_H
@@ -26,7 +27,8 @@ MUST_CHECK int fspf_map_read(struct fspf_inode *inode, uint64_t first, uint32_t 
 MUST_CHECK int fspf_map_next(struct fspf_inode *inode, uint64_t block, uint64_t last,
 			     struct fspf_extent *ret);
 
-/* Unmap the blocks first .. last: their space is released, promises for unwritten ones given back. */
+/* Unmap the blocks first .. last: their space is released, promises for unwritten ones given back.
+ */
 MUST_CHECK int fspf_map_punch(struct fspf_volume *v, struct fspf_inode *inode, uint64_t first,
 			      uint64_t last);
 

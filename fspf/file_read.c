@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A read has two halves.  Under the inode's lock: copy what is in memory, and note for every other block where it lies and
- * under which seal.  Without any lock: read and open those blocks, in runs that lie together, straight into the caller's buffer.
+ * A read has two halves.  Under the inode's lock: copy what is in memory, and note for every other
+ * block where it lies and under which seal.  Without any lock: read and open those blocks, in runs
+ * that lie together, straight into the caller's buffer.
  *
- * Between the halves a block may be freed, committed away and written anew; what is read then does not verify.  So a
- * failed verification is only believed when the map, looked up again, still says the same and the block, read again under the lock, still fails.
- * Nothing that did not verify is ever given to anybody.
+ * Between the halves a block may be freed, committed away and written anew; what is read then does
+ * not verify.  So a failed verification is only believed when the map, looked up again, still says
+ * the same and the block, read again under the lock, still fails. Nothing that did not verify is
+ * ever given to anybody.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,7 +24,7 @@
 struct piece {
 	uint64_t first;
 	uint32_t count;
-	uint8_t *data; /* count blocks */
+	uint8_t *data;			    /* count blocks */
 	struct fspf_block map[READ_BLOCKS]; /* addr 0: data is already right */
 };
 
@@ -94,7 +96,8 @@ static uint32_t run_length(const struct fspf_volume *v, const struct piece *p, u
 	return n;
 }
 
-/* Without the lock: the blocks that are not in memory.  *ret_bad is the block that did not verify. */
+/* Without the lock: the blocks that are not in memory.  *ret_bad is the block that did not verify.
+ */
 static int fetch(struct fspf_volume *v, struct fspf_inode *inode, struct piece *p,
 		 uint32_t *ret_bad)
 {
@@ -118,7 +121,8 @@ static int fetch(struct fspf_volume *v, struct fspf_inode *inode, struct piece *
 	return 0;
 }
 
-/* Is the block that failed still what the map names, and does it still fail?  Under the lock.  0: read again. */
+/* Is the block that failed still what the map names, and does it still fail?  Under the lock.  0:
+ * read again. */
 static int confirm(struct fspf_volume *v, struct fspf_inode *inode, const struct piece *p,
 		   uint32_t bad)
 {
@@ -167,7 +171,8 @@ static int read_piece(struct fspf_volume *v, struct fspf_inode *inode, struct pi
 	return r == -EAGAIN ? -EIO : r;
 }
 
-/* Whole blocks go to where they belong; a read that begins or ends inside a block goes through a buffer. */
+/* Whole blocks go to where they belong; a read that begins or ends inside a block goes through a
+ * buffer. */
 static int read_blocks(struct fspf_volume *v, struct fspf_inode *inode, uint64_t offset,
 		       uint8_t *data, size_t size)
 {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A write first finds or makes the dirty page of every block it touches, which is all that can fail, and then copies.  Blocks are promised
- * before anything is locked, one for each block touched and one for block 0 of a file that stops being inline; what was
- * not needed is given back.
+ * A write first finds or makes the dirty page of every block it touches, which is all that can
+ * fail, and then copies.  Blocks are promised before anything is locked, one for each block touched
+ * and one for block 0 of a file that stops being inline; what was not needed is given back.
  *
  *   D1  bytes beyond the size are zero wherever they are kept
- *   D2  a file with an inline item that has dirty data has the page of its block 0 dirty or in the batch
+ *   D2  a file with an inline item that has dirty data has the page of its block 0 dirty or in the
+ * batch
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -79,7 +80,8 @@ static void overlap(const struct change *c, uint32_t i, size_t *from, size_t *to
 	*to = (size_t)min_u64(B, c->offset + c->size - start);
 }
 
-/* The page of block @i of the change.  What lies beyond the end of the file need not be read: it is zero (D1). */
+/* The page of block @i of the change.  What lies beyond the end of the file need not be read: it is
+ * zero (D1). */
 static int get_page(struct fspf_volume *v, struct fspf_inode *inode, struct change *c, uint32_t i)
 {
 	bool beyond = (c->first + i) * B >= inode->a.size;
@@ -100,12 +102,13 @@ static int get_page(struct fspf_volume *v, struct fspf_inode *inode, struct chan
 	return 0;
 }
 
-/* A promise that a fresh page took over from unwritten space stays with the file as an ordinary one: *used counts it back. */
+/* A promise that a fresh page took over from unwritten space stays with the file as an ordinary
+ * one: *used counts it back. */
 static void give_up(struct fspf_volume *v, struct fspf_inode *inode, struct change *c, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
-		if (c->fresh[i] && fspf_pages_drop(&inode->pages, v->pages, c->first + i,
-						   c->first + i))
+		if (c->fresh[i] &&
+		    fspf_pages_drop(&inode->pages, v->pages, c->first + i, c->first + i))
 			fspf_space_unpromise(v->space, 1);
 }
 

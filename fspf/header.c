@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The header block ends in a SHA-256 of what precedes it.  That finds accidents and says so early; what stops an
- * attacker is that the whole block's digest stands in every root record.
+ * The header block ends in a SHA-256 of what precedes it.  That finds accidents and says so early;
+ * what stops an attacker is that the whole block's digest stands in every root record.
  */
 #include <assert.h>
 #include <errno.h>
@@ -167,11 +167,11 @@ int fspf_keyslots_open(const struct fspf_keyslots *slots, const struct fspf_head
 					 strerror(-r));
 	}
 	if (malformed)
-		return fspf_fail(err, -EKEYREJECTED,
-				 "a slot was changed on the storage; another slot's key still opens "
-				 "the volume",
-				 "no key slot opens with this key, and %u of them are malformed",
-				 malformed);
+		return fspf_fail(
+			err, -EKEYREJECTED,
+			"a slot was changed on the storage; another slot's key still opens "
+			"the volume",
+			"no key slot opens with this key, and %u of them are malformed", malformed);
 	return fspf_fail(err, -EKEYREJECTED, "see `fspf key list` for the kinds of key it has",
 			 "wrong %s: it opens none of the volume's key slots",
 			 c->key ? "key" : "passphrase");

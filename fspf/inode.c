@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table maps inode numbers to inodes; the dirty list is threaded through them.  Both are under one mutex that is held for
- * a few instructions.  An inode is loaded without it: whoever comes second finds the first one's (N1).  A load that ran
- * beside the dropping of any inode is repeated, because what it read may be older than what was dropped.
+ * The table maps inode numbers to inodes; the dirty list is threaded through them.  Both are under
+ * one mutex that is held for a few instructions.  An inode is loaded without it: whoever comes
+ * second finds the first one's (N1).  A load that ran beside the dropping of any inode is repeated,
+ * because what it read may be older than what was dropped.
  *
  *   N1  at most one struct fspf_inode for an inode number
  *   N2  what is dirty is on the dirty list and is never dropped from memory
@@ -45,10 +46,10 @@ struct fspf_inode_table *fspf_inode_table_free(struct fspf_inode_table *t)
 
 	if (!t)
 		return NULL;
-	HASH_ITER(hh, t->by_ino, inode, next) {
+	HASH_ITER (hh, t->by_ino, inode, next) {
 		struct fspf_chunk *c, *cnext;
 
-		HASH_ITER(hh, inode->pages.chunks, c, cnext) {
+		HASH_ITER (hh, inode->pages.chunks, c, cnext) {
 			HASH_DEL(inode->pages.chunks, c);
 			free(c);
 		}
@@ -129,7 +130,8 @@ static int load(struct fspf_region *region, uint64_t object, struct fspf_inode *
 	return r;
 }
 
-/* Put @fresh into the table unless somebody was faster (N1), or an inode was dropped meanwhile: NULL then. */
+/* Put @fresh into the table unless somebody was faster (N1), or an inode was dropped meanwhile:
+ * NULL then. */
 static struct fspf_inode *install(struct fspf_inode_table *t, struct fspf_inode *fresh,
 				  uint64_t drops)
 {
@@ -389,4 +391,20 @@ uint64_t fspf_inode_count(struct fspf_volume *v)
 	n = HASH_COUNT(v->table->by_ino);
 	pthread_mutex_unlock(&v->table->lock);
 	return n;
+}
+
+struct fspf_inode *fspf_inode_nameless(struct fspf_volume *v)
+{
+	struct fspf_inode *inode, *next, *found = NULL;
+
+	pthread_mutex_lock(&v->table->lock);
+	HASH_ITER (hh, v->table->by_ino, inode, next) {
+		if (inode->a.nlink || inode->dead)
+			continue;
+		inode->refs++;
+		found = inode;
+		break;
+	}
+	pthread_mutex_unlock(&v->table->lock);
+	return found;
 }

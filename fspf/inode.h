@@ -2,8 +2,9 @@
 /*
  * fspf/inode.h - inodes in memory: the table, references, attributes, what is dirty
  *
- * An inode is in the table while somebody refers to it (the kernel by lookups, an operation for its duration) or
- * while it is dirty.  In memory it is the truth; its item in the tree follows at the latest when a commit freezes.
+ * An inode is in the table while somebody refers to it (the kernel by lookups, an operation for its
+ * duration) or while it is dirty.  In memory it is the truth; its item in the tree follows at the
+ * latest when a commit freezes.
  *
  *   N1  There is at most one struct fspf_inode for an inode number.
  *   N2  What is dirty is on the dirty list and is never dropped from memory.
@@ -29,10 +30,12 @@ struct fspf_inode {
 	struct fspf_inode_item a; /* attributes */
 	struct fspf_pages pages;  /* dirty data */
 	struct fspf_batch *batch; /* pages being written out, or NULL */
-	uint64_t changed;         /* epoch of the last change */
-	bool dirty;               /* differs from its item in the tree */
-	bool dead;                /* its items are gone */
+	uint64_t changed;	  /* epoch of the last change */
+	bool dirty;		  /* differs from its item in the tree */
+	bool dead;		  /* its items are gone */
 
+	bool held; /* the committer's, while the gate is closed */
+	struct fspf_inode *held_next;
 	bool listed; /* on the dirty list; table lock, as the links */
 	struct fspf_inode *next, *prev;
 	UT_hash_handle hh;
@@ -41,14 +44,16 @@ struct fspf_inode {
 MUST_CHECK int fspf_inode_table_new(struct fspf_inode_table **ret);
 struct fspf_inode_table *fspf_inode_table_free(struct fspf_inode_table *t);
 
-/* The inode, with one reference for the caller.  -ENOENT when there is none (or it is dead), -EBADMSG... */
+/* The inode, with one reference for the caller.  -ENOENT when there is none (or it is dead),
+ * -EBADMSG... */
 MUST_CHECK int fspf_inode_get(struct fspf_volume *v, uint64_t ino, struct fspf_inode **ret);
 /* Give @n references back; removes a nameless inode with the last one. */
 void fspf_inode_put(struct fspf_volume *v, struct fspf_inode *inode, uint64_t n);
 void fspf_inode_hold(struct fspf_volume *v, struct fspf_inode *inode);
 
-/* A new inode in @region with its number, times and generation set, in memory only and dirty; one reference.  Under the gate.
- * Nothing is lost but a number if the caller gives it up with fspf_inode_cancel(). */
+/* A new inode in @region with its number, times and generation set, in memory only and dirty; one
+ * reference.  Under the gate. Nothing is lost but a number if the caller gives it up with
+ * fspf_inode_cancel(). */
 MUST_CHECK int fspf_inode_new(struct fspf_volume *v, struct fspf_region *region, uint32_t mode,
 			      uint64_t parent, struct fspf_inode **ret);
 void fspf_inode_cancel(struct fspf_volume *v, struct fspf_inode *inode);
@@ -77,10 +82,14 @@ void fspf_inode_relist(struct fspf_volume *v, struct fspf_inode *inode);
 uint64_t fspf_inode_dirty_count(struct fspf_volume *v);
 uint64_t fspf_inode_count(struct fspf_volume *v);
 
-/* Remove all items of a nameless inode (contents, xattrs, the inode, its orphan item), in pieces under the gate.
- * -EBADMSG leaves the orphan for later. */
+/* Remove all items of a nameless inode (contents, xattrs, the inode, its orphan item), in pieces
+ * under the gate. -EBADMSG leaves the orphan for later. */
 MUST_CHECK int fspf_inode_remove(struct fspf_volume *v, struct fspf_inode *inode);
 /* At open (read-write) and at close: remove what N3 left. */
 MUST_CHECK int fspf_orphans_remove(struct fspf_volume *v);
+MUST_CHECK int fspf_orphans_close(struct fspf_volume *v);
+
+/* Some nameless inode that is in memory, with a reference; NULL: none. */
+struct fspf_inode *fspf_inode_nameless(struct fspf_volume *v);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Items are fixed little-endian records written field by field, so that a reader of docs/format.md finds
- * each offset here once.  Decoders check whatever later code relies on: types, counts,
+ * Items are fixed little-endian records written field by field, so that a reader of docs/format.md
+ * finds each offset here once.  Decoders check whatever later code relies on: types, counts,
  * lengths and that reserved bytes are zero.
  */
 #include <assert.h>
@@ -15,7 +15,7 @@
 #define INODE_INLINED 1u
 
 static_assert(FSPF_EXTENT_SIZE_MAX <= MERKLE_VALUE_MAX, "an extent fits an item");
-static_assert(FSPF_EXTENT_BLOCKS_SHA *CRYPTO_SEAL_SIZE == FSPF_EXTENT_BLOCKS_GCM * CRYPTO_MAC_SIZE,
+static_assert(FSPF_EXTENT_BLOCKS_SHA * CRYPTO_SEAL_SIZE == FSPF_EXTENT_BLOCKS_GCM * CRYPTO_MAC_SIZE,
 	      "both classes fill the same tags");
 static_assert(FSPF_INLINE_MAX <= MERKLE_VALUE_MAX, "inline contents fit an item");
 
@@ -114,7 +114,8 @@ int fspf_name_check(const char *name, size_t *ret_len)
 	return 0;
 }
 
-size_t fspf_dirent_encode(const struct fspf_dirent_item *d, uint8_t out[static FSPF_DIRENT_SIZE_MAX])
+size_t fspf_dirent_encode(const struct fspf_dirent_item *d,
+			  uint8_t out[static FSPF_DIRENT_SIZE_MAX])
 {
 	put_le64(out, d->object);
 	out[8] = d->type;

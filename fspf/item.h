@@ -3,9 +3,9 @@
  * fspf/item.h - what a region's tree holds: the items, and their bytes
  *
  * Every item belongs to an object (a file of any kind; its number is unique in the region and never
- * used again).  Bytes: docs/format.md, "Items".  Encoding cannot fail; decoding refuses with -EBADMSG whatever
- * no volume of this version wrote: the bytes were sealed, so only a bug or a holder of the key can have made them.
- * No state; any thread.
+ * used again).  Bytes: docs/format.md, "Items".  Encoding cannot fail; decoding refuses with
+ * -EBADMSG whatever no volume of this version wrote: the bytes were sealed, so only a bug or a
+ * holder of the key can have made them. No state; any thread.
  */
 #ifndef FSPF_FSPF_ITEM_H
 #define FSPF_FSPF_ITEM_H
@@ -35,11 +35,12 @@ enum fspf_item_type {
 
 struct fspf_inode_item {
 	uint64_t size;
-	uint64_t blocks;     /* data blocks of FSPF_BLOCK_SIZE that extents have */
-	uint64_t unwritten;  /* blocks promised by fallocate and not yet written */
+	uint64_t blocks;    /* data blocks of FSPF_BLOCK_SIZE that extents have */
+	uint64_t unwritten; /* blocks promised by fallocate and not yet written */
 	uint64_t rdev;
 	uint64_t generation; /* tells apart two files of one number in two histories */
-	uint64_t parent;     /* object of a directory that names it: a hint for messages, exact for directories */
+	uint64_t parent;     /* object of a directory that names it: a hint for messages, exact for
+				directories */
 	uint64_t entries;    /* of a directory */
 	uint32_t mode, nlink, uid, gid;
 	struct timespec atime, mtime, ctime, btime;
@@ -59,19 +60,22 @@ struct fspf_dirent_item {
 };
 #define FSPF_DIRENT_SIZE_MAX (9u + FSPF_NAME_MAX)
 
-size_t fspf_dirent_encode(const struct fspf_dirent_item *d, uint8_t out[static FSPF_DIRENT_SIZE_MAX]);
+size_t fspf_dirent_encode(const struct fspf_dirent_item *d,
+			  uint8_t out[static FSPF_DIRENT_SIZE_MAX]);
 MUST_CHECK int fspf_dirent_decode(const void *in, size_t len, struct fspf_dirent_item *ret);
 
-/* Is it a name that a directory may hold?  0, -ENAMETOOLONG, or -EINVAL for "", ".", ".." and '/'. */
+/* Is it a name that a directory may hold?  0, -ENAMETOOLONG, or -EINVAL for "", ".", ".." and '/'.
+ */
 MUST_CHECK int fspf_name_check(const char *name, size_t *ret_len);
 
 /*
  * A run of a file's blocks that lie together in the store, each with its seal's tag; block i
- * was sealed with (session, counter + i).  addr 0: promised by fallocate, not written, reads as zeroes, has no tags.
+ * was sealed with (session, counter + i).  addr 0: promised by fallocate, not written, reads as
+ * zeroes, has no tags.
  */
-#define FSPF_EXTENT_HEAD 32u          /* bytes before the tags */
-#define FSPF_EXTENT_BLOCKS_GCM 64u    /* 32 + 64 * 16 bytes: fifteen fill a node to 98 % */
-#define FSPF_EXTENT_BLOCKS_SHA 32u    /* 32 + 32 * 32 bytes */
+#define FSPF_EXTENT_HEAD 32u	   /* bytes before the tags */
+#define FSPF_EXTENT_BLOCKS_GCM 64u /* 32 + 64 * 16 bytes: fifteen fill a node to 98 % */
+#define FSPF_EXTENT_BLOCKS_SHA 32u /* 32 + 32 * 32 bytes */
 #define FSPF_EXTENT_BLOCKS_MAX 64u
 #define FSPF_UNWRITTEN_BLOCKS_MAX (1u << 30)
 #define FSPF_EXTENT_SIZE_MAX (FSPF_EXTENT_HEAD + FSPF_EXTENT_BLOCKS_GCM * CRYPTO_MAC_SIZE)
@@ -83,7 +87,8 @@ struct fspf_extent {
 	uint64_t counter;
 	uint32_t session;
 	uint32_t count; /* blocks */
-	uint8_t tags[FSPF_EXTENT_BLOCKS_MAX * CRYPTO_MAC_SIZE]; /* or half as many of twice the size */
+	uint8_t tags[FSPF_EXTENT_BLOCKS_MAX *
+		     CRYPTO_MAC_SIZE]; /* or half as many of twice the size */
 };
 
 /* Bytes of a tag in a region of @class, and the most blocks of one extent there. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Removing an inode that has no name left.  Its items go in pieces, each a change of its own under the gate, contents first, the inode
- * and its ORPHAN item together in the last: a crash in between leaves an orphan with fewer items, and the next open goes
- * on (N3).  A file of any size is removed this way without making anybody wait for all of it.
+ * Removing an inode that has no name left.  Its items go in pieces, each a change of its own under
+ * the gate, contents first, the inode and its ORPHAN item together in the last: a crash in between
+ * leaves an orphan with fewer items, and the next open goes on (N3).  A file of any size is removed
+ * this way without making anybody wait for all of it.
  *
  *   N3  an inode without names has an ORPHAN item in the same commit, and is removed when its last
  *       reference goes, or when the volume is next opened
@@ -86,7 +87,8 @@ static int remove_inode(struct fspf_volume *v, struct fspf_inode *inode)
 	struct merkle_key orphan = fspf_key(0, FSPF_ITEM_ORPHAN, inode->object);
 	int r = merkle_delete(inode->region->tree, &key);
 
-	if (r && r != -ENOENT) /* a file made and unlinked since the last commit may have no item yet */
+	if (r &&
+	    r != -ENOENT) /* a file made and unlinked since the last commit may have no item yet */
 		return r;
 	r = merkle_delete(inode->region->tree, &orphan);
 	if (r) {
@@ -172,4 +174,19 @@ int fspf_orphans_remove(struct fspf_volume *v)
 			r = more;
 	}
 	return r;
+}
+
+/* At close nobody holds a file open any more, whatever the counts say. */
+int fspf_orphans_close(struct fspf_volume *v)
+{
+	struct fspf_inode *inode;
+	int r = 0;
+
+	while (r == 0 && (inode = fspf_inode_nameless(v))) {
+		r = fspf_inode_remove(v, inode);
+		if (r)
+			inode->dead = true; /* its orphan item stays for the next open */
+		fspf_inode_put(v, inode, 1);
+	}
+	return r == -EBADMSG ? 0 : r;
 }

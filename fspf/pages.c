@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pool cuts pages out of 1 MiB slabs and keeps what is given back on a free list; it never shrinks below its high-water mark,
- * which the dirty limit bounds.  The table's list is sorted when pages are taken out, not when they are added: random
- * writers pay once a write-out, sequential ones never.
+ * The pool cuts pages out of 1 MiB slabs and keeps what is given back on a free list; it never
+ * shrinks below its high-water mark, which the dirty limit bounds.  The table's list is sorted when
+ * pages are taken out, not when they are added: random writers pay once a write-out, sequential
+ * ones never.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -204,7 +205,7 @@ uint64_t fspf_pages_drop(struct fspf_pages *p, struct fspf_page_pool *pool, uint
 	struct fspf_chunk *c, *next;
 	uint64_t dropped = 0;
 
-	HASH_ITER(hh, p->chunks, c, next) {
+	HASH_ITER (hh, p->chunks, c, next) {
 		for (uint32_t i = 0; i < FSPF_CHUNK; i++) {
 			uint64_t block = c->index * FSPF_CHUNK + i;
 
@@ -232,7 +233,7 @@ uint32_t fspf_pages_take(struct fspf_pages *p, uint32_t max, uint64_t *blocks, u
 	if (!p->sorted)
 		HASH_SORT(p->chunks, by_index);
 	p->sorted = true;
-	HASH_ITER(hh, p->chunks, c, next) {
+	HASH_ITER (hh, p->chunks, c, next) {
 		for (uint32_t i = 0; i < FSPF_CHUNK && n < max; i++) {
 			if (!c->page[i])
 				continue;
@@ -266,7 +267,7 @@ bool fspf_pages_next(const struct fspf_pages *p, uint64_t from, uint64_t *ret_bl
 	struct fspf_chunk *c, *next;
 	bool found = false;
 
-	HASH_ITER(hh, p->chunks, c, next) {
+	HASH_ITER (hh, p->chunks, c, next) {
 		for (uint32_t i = 0; i < FSPF_CHUNK; i++) {
 			uint64_t block = c->index * FSPF_CHUNK + i;
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A record is encoded into one slot-sized buffer in guarded memory (it holds region keys until sealed), the sealed
- * part is encrypted in place, and what is written is rounded up to whole blocks of which the rest is zero.
+ * A record is encoded into one slot-sized buffer in guarded memory (it holds region keys until
+ * sealed), the sealed part is encrypted in place, and what is written is rounded up to whole blocks
+ * of which the rest is zero.
  *
- * Writing uses a cursor that stops at the end of the slot, reading one that stops at the end of the part: no length
- * taken from storage is trusted before it was compared with what is there.
+ * Writing uses a cursor that stops at the end of the slot, reading one that stops at the end of the
+ * part: no length taken from storage is trusted before it was compared with what is there.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -179,7 +180,8 @@ static int seal(struct fspf_root_sealer *s, const void *aad, size_t aad_len, con
 	return crypto_aead_seal(s->aead, &nonce, aad, aad_len, in, out, len, ret);
 }
 
-/* A fresh counter; far fewer than CRYPTO_SEALS_MAX commits fit a lifetime, but the limit is kept all the same. */
+/* A fresh counter; far fewer than CRYPTO_SEALS_MAX commits fit a lifetime, but the limit is kept
+ * all the same. */
 static int next_counter(struct fspf_root_sealer *s, uint64_t *ret)
 {
 	*ret = atomic_fetch_add(&s->counter, 1);
@@ -188,8 +190,8 @@ static int next_counter(struct fspf_root_sealer *s, uint64_t *ret)
 
 static int open_sealed(const struct crypto_key *volume_key, const struct fspf_header *header,
 		       const struct crypto_salt *salt, uint64_t counter,
-		       const struct crypto_mac *mac, const void *aad, size_t aad_len,
-		       void *data, size_t len)
+		       const struct crypto_mac *mac, const void *aad, size_t aad_len, void *data,
+		       size_t len)
 {
 	struct crypto_nonce nonce = crypto_nonce_from_counter(counter);
 	struct fspf_root_sealer *s = NULL;

@@ -77,11 +77,12 @@ void fspf_space_unalloc(struct fspf_space *sp, uint64_t block, uint64_t count);
 MUST_CHECK int fspf_space_promise(struct fspf_space *sp, uint64_t count, uint64_t keep);
 void fspf_space_unpromise(struct fspf_space *sp, uint64_t count);
 
-/* The commit's steps; thaw: the frozen commit failed, its deferred blocks join the open
- * generation's. */
+/* The commit's steps.  thaw: the frozen commit failed, its deferred blocks join the open
+ * generation's.  The generation stays used up: were it given again, a block that was written
+ * after the freeze and reached by the next root would pass for one that no root ever reached. */
 void fspf_space_freeze(struct fspf_space *sp); /* open generation + 1 */
 void fspf_space_published(struct fspf_space *sp);
-void fspf_space_thaw(struct fspf_space *sp); /* open generation goes back by 1 */
+void fspf_space_thaw(struct fspf_space *sp);
 
 struct fspf_space_stat {
 	uint64_t total; /* blocks: the limit, or what exists plus what the store could still take */

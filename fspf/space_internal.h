@@ -67,7 +67,7 @@ struct fspf_space {
 	uint64_t reserved;	  /* groups */
 	uint64_t trimming;	  /* groups */
 	uint64_t promised;	  /* blocks, <= free (S3, S5) */
-	uint64_t keep;		  /* blocks: the most that a promise wanted left */
+	uint64_t keep;		  /* blocks: the most a promise since the last commit wanted left */
 	struct space_runs open;	  /* deferred to the open generation */
 	struct space_runs frozen; /* deferred to frozen ones, waiting for published() */
 	uint32_t ahead;		  /* groups to reserve at a time */

@@ -14,8 +14,8 @@
  *
  * Trimming: the groups that became free are marked (which takes them out of reach), the lock is
  * dropped while the store works, and then they are free and not reserved.  Whoever finds no space
- * meanwhile waits for that.  Trimming after a commit leaves reserved what was promised and what
- * promises wanted kept.
+ * meanwhile waits for that.  Trimming after a commit leaves reserved what was promised, and what
+ * promises since the last one wanted kept: the next will want it again.
  */
 #include "fspf/space_internal.h"
 
@@ -109,7 +109,7 @@ void space_give(struct fspf_space *sp, uint64_t block, uint64_t count)
 void fspf_space_release(struct fspf_space *sp, uint64_t block, uint64_t count, uint64_t birth)
 {
 	pthread_mutex_lock(&sp->lock);
-	if (birth >= sp->generation) /* greater only after a thaw */
+	if (birth >= sp->generation)
 		space_give(sp, block, count);
 	else
 		(void)runs_add(&sp->open, block, count);
@@ -128,7 +128,6 @@ void fspf_space_thaw(struct fspf_space *sp)
 {
 	pthread_mutex_lock(&sp->lock);
 	runs_move(&sp->frozen, &sp->open);
-	sp->generation--;
 	pthread_mutex_unlock(&sp->lock);
 }
 
@@ -216,6 +215,7 @@ void fspf_space_published(struct fspf_space *sp)
 	if (sp->ready) /* else at the next time: what is not loaded cannot be freed */
 		runs_move(&sp->frozen, &runs);
 	give_runs(sp, &runs);
+	sp->keep = 0;
 	pthread_mutex_unlock(&sp->lock);
 	space_runs_free(&runs);
 }

@@ -4,21 +4,22 @@
  *
  * Locks, outermost first; whoever holds one may take only those below it:
  *
- *   names      one mutex: all changes of names (create, link, unlink, rename, rmdir) and of what hangs on them (xattrs, ACLs)
- *   gate       read-write: shared by whatever changes anything, exclusive for the instant in which a commit freezes the volume
- *   inode lock one mutex an inode: its attributes, dirty pages and block map; two inodes: see fspf_inode_lock_two()
- *   table lock one mutex: which inodes are in memory
- *   tree lock  inside merkle/
- *   space lock, page pool lock, committer lock: leaves
+ *   gate       read-write: shared by whatever changes anything, exclusive for the instant in which
+ * a commit freezes the volume names      one mutex: all changes of names (create, link, unlink,
+ * rename, rmdir) inode lock one mutex an inode: its attributes, dirty pages and block map; two
+ * inodes: see fspf_inode_lock_two() table lock one mutex: which inodes are in memory tree lock
+ * inside merkle/ space lock, page pool lock, committer lock: leaves
  *
  * Lookups, attribute reads, directory reads and file reads take neither names nor gate.  No lock
- * but names and an inode's is held across I/O, and those only for tree nodes that are not cached; never for file data.
+ * but the gate (shared), names and an inode's is held across I/O, and those only for tree nodes
+ * that are not cached and for the blocks at the edges of an unaligned write.
  *
  * Sessions: V1..V4 below are the volume's own invariants.
  *   V1  What a root names was durable before the root was written (fspf/commit.c).
  *   V2  A root is written to the slot that does not hold the last published one.
  *   V3  Blocks that only an older root reaches are reused only after the newer one was published.
- *   V4  A frozen state is what the operations before one instant produced, all of them and nothing else.
+ *   V4  A frozen state is what the operations before one instant produced, all of them and nothing
+ * else.
  */
 #ifndef FSPF_FSPF_VOLUME_H
 #define FSPF_FSPF_VOLUME_H
@@ -50,7 +51,8 @@ struct fspf_region {
 	atomic_uint_fast64_t next_object, files, blocks, unwritten;
 	struct merkle_ptr root; /* as last committed */
 	struct crypto_digest tag;
-	/* Where it hangs: the directory that its root covers; none for "/" or when that is locked. */
+	/* Where it hangs: the directory that its root covers; none for "/" or when that is locked.
+	 */
 	struct fspf_region *cover;
 	uint64_t cover_object;
 };
@@ -72,7 +74,9 @@ struct fspf_volume {
 	struct fspf_root *root;
 	struct crypto_digest tag;
 	struct crypto_digest base; /* the tag from which this open started */
-	unsigned slot;             /* where it lies */
+	unsigned slot;		   /* where it lies */
+	bool sessions_released; /* the stored table's blocks, for a commit that has not come through
+				   yet */
 
 	struct fspf_region *regions[FSPF_REGIONS_MAX];
 	atomic_size_t nregions;
@@ -80,7 +84,7 @@ struct fspf_volume {
 	struct fspf_pin {
 		struct fspf_region *region;
 		uint64_t object;
-	} *pins;
+	} * pins;
 	size_t npins;
 
 	pthread_mutex_t names;
@@ -88,11 +92,14 @@ struct fspf_volume {
 	struct fspf_inode_table *table;
 	struct fspf_page_pool *pages;
 	struct fspf_committer *committer;
-	atomic_int failed; /* negative errno after which nothing may change or be committed any more */
-	atomic_uint_fast64_t epoch; /* of the changes being made now: 1, 2, ...; each freeze begins the next */
-	atomic_uint_fast64_t changed; /* the last epoch in which something changed */
+	atomic_int
+		failed; /* negative errno after which nothing may change or be committed any more */
+	atomic_uint_fast64_t
+		epoch; /* of the changes being made now: 1, 2, ...; each freeze begins the next */
+	atomic_uint_fast64_t generation; /* the open one, as v->space has it */
+	atomic_uint_fast64_t changed;	 /* the last epoch in which something changed */
 
-	uint32_t stamp; /* random: the generation of the inodes that this open makes */
+	uint32_t stamp;	    /* random: the generation of the inodes that this open makes */
 	uint64_t dirty_max; /* pages */
 	uint32_t commit_interval_ms;
 	fspf_report_fn *report;
@@ -103,8 +110,9 @@ struct fspf_volume {
 /* ---- in and out (fspf/volume.c) ---- */
 
 /*
- * Begin a change: waits until it is admitted (space for the metadata it may dirty; @frees: it gives space back and may use the
- * reserve), then holds the gate shared until fspf_end().  -EROFS, -ENOSPC, or what the volume failed with.
+ * Begin a change: waits until it is admitted (space for the metadata it may dirty; @frees: it gives
+ * space back and may use the reserve), then holds the gate shared until fspf_end().  -EROFS,
+ * -ENOSPC, or what the volume failed with.
  */
 MUST_CHECK int fspf_begin(struct fspf_volume *v, bool frees);
 void fspf_end(struct fspf_volume *v);
@@ -112,10 +120,12 @@ void fspf_end(struct fspf_volume *v);
 /* Blocks that must stay free for metadata beyond what was promised. */
 uint64_t fspf_space_keep(struct fspf_volume *v, bool frees);
 
-/* Promise @count blocks for dirty data, committing first if only deferred space is left.  Before fspf_begin(). */
+/* Promise @count blocks for dirty data, committing first if only deferred space is left.  Before
+ * fspf_begin(). */
 MUST_CHECK int fspf_promise(struct fspf_volume *v, uint64_t count);
 
-/* Something half done cannot be undone: nothing more is changed or committed; the published state stays. */
+/* Something half done cannot be undone: nothing more is changed or committed; the published state
+ * stays. */
 void fspf_volume_fail(struct fspf_volume *v, int error, const char *what);
 
 /* Tell the reporter.  @code counts as a violation if it is -EBADMSG. */
@@ -134,7 +144,8 @@ struct fspf_region *fspf_region_of(struct fspf_volume *v, uint64_t ino);
 /* The region whose root covers directory @object of @region, or NULL. */
 struct fspf_region *fspf_region_covering(const struct fspf_region *region, uint64_t object);
 
-/* The region with the longest prefix of @path (absolute, normalised); the rest of the path behind it. */
+/* The region with the longest prefix of @path (absolute, normalised); the rest of the path behind
+ * it. */
 struct fspf_region *fspf_region_at(struct fspf_volume *v, const char *path, const char **ret_rest);
 
 MUST_CHECK int fspf_region_open(struct fspf_volume *v, const struct fspf_region_record *record,
@@ -143,20 +154,17 @@ struct fspf_region *fspf_region_free(struct fspf_region *region);
 
 /* Find each region's covering directory and pin the way to it; after all are open.  -EBADMSG. */
 MUST_CHECK int fspf_regions_attach(struct fspf_volume *v);
-bool fspf_region_is_pinned(struct fspf_volume *v, const struct fspf_region *region, uint64_t object);
+bool fspf_region_is_pinned(struct fspf_volume *v, const struct fspf_region *region,
+			   uint64_t object);
 
 /* Absolute, normalised, not too long: into @ret.  -EINVAL, -ENAMETOOLONG. */
 MUST_CHECK int fspf_prefix_normalise(const char *path, char ret[static FSPF_PREFIX_MAX + 1]);
 
-/* The tree configuration of the pseudo region of the space map. */
-MUST_CHECK int fspf_space_sealer(struct fspf_volume *v, struct crypto_sealer **ret);
+/* What stands first in every associated data: volume and region. */
 void fspf_identity(const struct fspf_volume *v, uint16_t region,
 		   uint8_t ret[static MERKLE_IDENTITY_SIZE]);
 
 /* The store calls of a tree (read, write, alloc, release, report), over the volume of @region. */
 void fspf_region_store(struct fspf_region *region);
-
-/* Load what is in use into v->space: from the map of a clean volume, else from the trees.  In a thread of its own. */
-MUST_CHECK int fspf_space_load(struct fspf_volume *v);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * fspf/xattr.h - inside libfspf: extended attributes of one inode, and the ACLs among them
  *
- * All calls are under the inode's lock, those that change under the gate too.  A large value is kept in
- * pieces (docs/format.md, "Extended attributes").
+ * All calls are under the inode's lock, those that change under the gate too.  A large value is
+ * kept in pieces (docs/format.md, "Extended attributes").
  */
 #ifndef FSPF_FSPF_XATTR_H
 #define FSPF_FSPF_XATTR_H
@@ -28,12 +28,13 @@ MUST_CHECK int fspf_xattr_drop_capability(struct fspf_volume *v, struct fspf_ino
 
 /* ---- ACLs (fspf/acl.c) ---- */
 
-/* An access ACL was set: the mode follows its owner, mask and other entries.  *ret_trivial: it says no more than
- * the mode does and need not be kept.  -EINVAL: malformed. */
+/* An access ACL was set: the mode follows its owner, mask and other entries.  *ret_trivial: it says
+ * no more than the mode does and need not be kept.  -EINVAL: malformed. */
 MUST_CHECK int fspf_acl_to_mode(const void *acl, size_t len, uint32_t *mode, bool *ret_trivial);
 /* chmod: the access ACL, if there is one, follows the mode. */
 MUST_CHECK int fspf_acl_chmod(struct fspf_volume *v, struct fspf_inode *inode);
-/* A new @inode in @parent: inherit its default ACL, which then replaces the umask.  @inode's mode is set. */
+/* A new @inode in @parent: inherit its default ACL, which then replaces the umask.  @inode's mode
+ * is set. */
 MUST_CHECK int fspf_acl_inherit(struct fspf_volume *v, struct fspf_inode *parent,
 				struct fspf_inode *inode, uint32_t umask);
 

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -27,15 +28,22 @@ struct fixture {
 	struct fspf_space *space;
 };
 
-static void open_space(struct fixture *fx, uint64_t segment, uint64_t blocks_max)
+static void open_space_at(struct fixture *fx, uint64_t segment, uint64_t blocks_max,
+			  uint64_t cursor)
 {
-	struct fspf_space_config config = {.blocks_max = blocks_max, .generation = 1};
+	struct fspf_space_config config = {
+		.blocks_max = blocks_max, .generation = 1, .cursor = cursor};
 
 	fx->disk = store_fake_new();
 	assert_int_equal(store_fake_open(fx->disk, FSPF_STORE_READ_WRITE, &fx->store), 0);
 	fx->store->segment_blocks = segment;
 	config.store = fx->store;
 	assert_int_equal(fspf_space_new(&config, &fx->space), 0);
+}
+
+static void open_space(struct fixture *fx, uint64_t segment, uint64_t blocks_max)
+{
+	open_space_at(fx, segment, blocks_max, 0);
 }
 
 static void close_space(struct fixture *fx)
@@ -227,7 +235,6 @@ static void step_commit(struct model *m)
 	} else {
 		fspf_space_thaw(m->fx.space);
 		change_all(m, FROZEN, OPEN);
-		m->generation--;
 	}
 	m->frozen = !m->frozen;
 }
@@ -459,7 +466,7 @@ static void nodes_find_room_when_single_blocks_are_left(void **state)
 	uint32_t count;
 
 	(void)state;
-	open_space(&fx, SEGMENT, LIMIT);
+	open_space_at(&fx, SEGMENT, LIMIT, SEGMENT + 62); /* where a run ends that is no fragment */
 	/* 64 blocks in a row are free and 20 single ones: tight. */
 	assert_int_equal(fspf_space_mark(fx.space, SEGMENT + 64, LIMIT - 64 - 40), 0);
 	for (i = BLOCKS - 40; i < BLOCKS; i += 2)
@@ -527,6 +534,88 @@ static void whole_groups_are_trimmed_in_long_ranges(void **state)
 	assert_int_equal(events[0].count, 16 * 256 - FSPF_SPACE_GROUP);
 	fspf_space_trim_free(fx.space);
 	assert_int_equal(store_fake_allocated(fx.disk), FSPF_SPACE_GROUP);
+	close_space(&fx);
+}
+
+/* 128 blocks are free before the next group that is not reserved, and single ones elsewhere. */
+static void a_run_goes_on_where_no_group_is_reserved_yet(void **state)
+{
+	struct fixture fx;
+	uint64_t i, block, other;
+	uint32_t count;
+
+	(void)state;
+	open_space(&fx, 16384, 0);
+	fspf_space_ready(fx.space, 0);
+	assert_int_equal(fspf_space_alloc(fx.space, 1024, 1024, false, &block, &count), 0);
+	assert_int_equal(store_fake_allocated(fx.disk), 1024);
+	for (i = 0; i < 400; i += 2)
+		fspf_space_unalloc(fx.space, block + i, 1);
+	fspf_space_unalloc(fx.space, block + 1024 - 128, 128);
+	assert_int_equal(fspf_space_alloc(fx.space, 256, 1, false, &other, &count), 0);
+	assert_int_equal(other, block + 1024 - 128);
+	assert_int_equal(count, 256);
+	close_space(&fx);
+}
+
+/* A store whose trim takes its time. */
+
+static struct {
+	struct fspf_store_ops ops;
+	void (*trim)(struct fspf_store *s, uint64_t block, uint64_t count);
+	struct fixture *fx;
+	pthread_t threads[2];
+} slow;
+
+static void *alloc_meanwhile(void *arg)
+{
+	struct fixture *fx = arg;
+	uint64_t block;
+	uint32_t count;
+
+	assert_int_equal(fspf_space_alloc(fx->space, 100, 100, false, &block, &count), 0);
+	return NULL;
+}
+
+static void *promise_meanwhile(void *arg)
+{
+	struct fixture *fx = arg;
+
+	assert_int_equal(fspf_space_promise(fx->space, 100, 0), 0);
+	return NULL;
+}
+
+static void trim_slowly(struct fspf_store *s, uint64_t block, uint64_t count)
+{
+	struct timespec a_while = {.tv_nsec = 50000000};
+
+	assert_int_equal(pthread_create(&slow.threads[0], NULL, alloc_meanwhile, slow.fx), 0);
+	assert_int_equal(pthread_create(&slow.threads[1], NULL, promise_meanwhile, slow.fx), 0);
+	nanosleep(&a_while, NULL);
+	slow.trim(s, block, count);
+}
+
+static void who_finds_no_space_waits_for_a_trim(void **state)
+{
+	struct fixture fx;
+	uint64_t block;
+	uint32_t count;
+
+	(void)state;
+	open_space(&fx, SEGMENT, SEGMENT);
+	fspf_space_ready(fx.space, 0);
+	slow.ops = *fx.store->ops;
+	slow.trim = slow.ops.trim;
+	slow.ops.trim = trim_slowly;
+	slow.fx = &fx;
+	fx.store->ops = &slow.ops;
+	assert_int_equal(fspf_space_alloc(fx.space, SEGMENT, SEGMENT, false, &block, &count), 0);
+	fspf_space_release(fx.space, block, count, 0);
+	fspf_space_freeze(fx.space);
+	fspf_space_published(fx.space);
+	pthread_join(slow.threads[0], NULL);
+	pthread_join(slow.threads[1], NULL);
+	assert_int_equal(total_of(&fx, false), 100);
 	close_space(&fx);
 }
 
@@ -758,6 +847,8 @@ int main(void)
 		cmocka_unit_test(scattered_blocks_are_found),
 		cmocka_unit_test(nodes_find_room_when_single_blocks_are_left),
 		cmocka_unit_test(whole_groups_are_trimmed_in_long_ranges),
+		cmocka_unit_test(a_run_goes_on_where_no_group_is_reserved_yet),
+		cmocka_unit_test(who_finds_no_space_waits_for_a_trim),
 		cmocka_unit_test(an_error_of_the_store_is_passed_on),
 		cmocka_unit_test(allocation_waits_for_loading),
 		cmocka_unit_test(marks_are_checked),

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The order that crash consistency rests on.  Each barrier separates what is named from what names
+ * it.
+ *
+ *   V1  what a root names was durable before the root was written
+ *   V2  a root is written to the slot that does not hold the last published one
+ *   V3  blocks that only an older root reaches are reused only after the newer one was published
+ */
+#include <errno.h>
+
+#include "fspf/commit_write.h"
+
+static void freeze_region(struct fspf_region *region, uint64_t generation,
+			  struct fspf_region_record *record)
+{
+	merkle_freeze(region->tree, generation);
+	record->next_object = atomic_load(&region->next_object);
+	record->files = atomic_load(&region->files);
+	record->blocks = atomic_load(&region->blocks);
+	record->unwritten = atomic_load(&region->unwritten);
+}
+
+/* A region that was added since the last commit has no record there yet. */
+static void describe_region(const struct fspf_region *region, struct fspf_region_record *record)
+{
+	record->id = region->id;
+	record->class = region->class;
+	memcpy(record->prefix, region->prefix, sizeof(record->prefix));
+	memcpy(record->hash_key, region->hash_key, sizeof(record->hash_key));
+	if (region->key)
+		memcpy(record->key, region->key->b, sizeof(record->key));
+}
+
+/* The session table will be written anew: its old blocks go with this commit, or with the one that
+ * comes through. */
+static void release_sessions(struct fspf_volume *v, const struct fspf_blob *old)
+{
+	if (!old->addr || v->sessions_released)
+		return;
+	fspf_space_release(v->space, old->addr, fspf_blob_blocks(old->count), old->birth);
+	v->sessions_released = true;
+}
+
+int fspf_freeze(struct fspf_volume *v, struct fspf_frozen *ret)
+{
+	struct fspf_root *root = fspf_root_new();
+	struct fspf_space_stat stat;
+
+	if (!root)
+		return -ENOMEM;
+	pthread_mutex_lock(&v->state_lock);
+	*root = *v->root;
+	pthread_mutex_unlock(&v->state_lock);
+	root->generation = atomic_load(&v->generation);
+	root->previous = v->tag;
+	root->base = v->base;
+	memset(&root->space, 0, sizeof(root->space));
+	root->nregions = (uint32_t)atomic_load(&v->nregions);
+	for (uint32_t i = 0; i < root->nregions; i++) {
+		describe_region(v->regions[i], &root->region[i]);
+		freeze_region(v->regions[i], root->generation, &root->region[i]);
+		if (v->regions[i]->id >= root->next_region)
+			root->next_region = (uint16_t)(v->regions[i]->id + 1);
+	}
+	ret->sessions_changed =
+		v->root_sealer && crypto_sessions_count(v->sessions) != root->sessions.count;
+	if (ret->sessions_changed)
+		release_sessions(v, &root->sessions);
+	fspf_space_stat(v->space, &stat);
+	root->cursor = stat.cursor;
+	root->segments = stat.segments;
+	root->used = stat.used;
+	ret->root = root;
+	ret->epoch = atomic_fetch_add(&v->epoch, 1);
+	atomic_fetch_add(&v->generation, 1);
+	fspf_space_freeze(v->space);
+	return 0;
+}
+
+void fspf_thaw(struct fspf_volume *v, struct fspf_frozen *f)
+{
+	for (uint32_t i = 0; i < f->root->nregions; i++)
+		merkle_thaw(v->regions[i]->tree);
+	fspf_space_thaw(v->space); /* the generation stays used up: what was born since bears the
+				      next one's number */
+	f->root = fspf_root_free(f->root);
+}
+
+static int write_regions(struct fspf_volume *v, struct fspf_root *root)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < root->nregions && r == 0; i++) {
+		struct crypto_digest tag;
+		struct merkle_ptr ptr;
+
+		r = merkle_commit(v->regions[i]->tree, &ptr, &tag);
+		if (r)
+			break;
+		root->region[i].root = ptr;
+		root->region[i].tag = tag;
+	}
+	return r;
+}
+
+/* The table of salts grows once an open, before the first root whose pointers name the new session.
+ */
+static int write_sessions(struct fspf_volume *v, struct fspf_frozen *f)
+{
+	struct fspf_blob *blob = &f->root->sessions;
+	uint32_t want, got;
+	int r;
+
+	if (!f->sessions_changed)
+		return 0;
+	want = (uint32_t)fspf_blob_blocks(crypto_sessions_count(v->sessions));
+	r = fspf_space_alloc(v->space, want, want, false, &blob->addr, &got);
+	if (r)
+		return r;
+	blob->birth = f->root->generation;
+	r = fspf_blob_write(v->store, &v->header, v->root_sealer, v->sessions, blob);
+	if (r)
+		fspf_space_unalloc(v->space, blob->addr, want);
+	return r;
+}
+
+int fspf_write_frozen(struct fspf_volume *v, struct fspf_frozen *f, bool clean)
+{
+	int r = write_regions(v, f->root);
+
+	if (r == 0)
+		r = write_sessions(v, f);
+	if (r == 0 && clean)
+		r = fspf_space_save(v, f->root);
+	if (r == 0)
+		r = v->store->ops->barrier(v->store); /* V1 */
+	return r;
+}
+
+/* The new state is the volume's, and V3's moment has come. */
+static void adopt(struct fspf_volume *v, struct fspf_frozen *f, const struct crypto_digest *tag,
+		  unsigned slot)
+{
+	struct fspf_root *old;
+
+	pthread_mutex_lock(&v->state_lock);
+	old = v->root;
+	v->root = f->root;
+	v->tag = *tag;
+	v->slot = slot;
+	pthread_mutex_unlock(&v->state_lock);
+	if (f->sessions_changed)
+		v->sessions_released = false;
+	fspf_space_published(v->space);
+	fspf_root_free(old);
+	f->root = NULL;
+	atomic_fetch_add(&v->commits, 1);
+}
+
+int fspf_publish_frozen(struct fspf_volume *v, struct fspf_frozen *f)
+{
+	unsigned slot = v->slot ^ 1u; /* V2 */
+	struct crypto_digest tag;
+	const char *what = "the root record could not be written";
+	int r = fspf_root_write(v->store, &v->header, v->root_sealer, slot, f->root, &tag);
+
+	if (r == 0)
+		r = v->store->ops->barrier(v->store);
+	if (r == 0) {
+		r = v->anchor->ops->publish(v->anchor, &v->tag, &tag);
+		what = r == -ESTALE ? "the anchor was changed by somebody else"
+				    : "the new tag could not be published";
+	}
+	if (r) {
+		fspf_volume_fail(v, r, what);
+		return r;
+	}
+	adopt(v, f, &tag, slot);
+	return 0;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A new volume: header, key slot, and a first root record whose only region is "/" with an empty
+ * top directory.  It is made as an open volume in memory and committed as any other state, so that
+ * nothing here knows how that is done.  The tag goes to the anchor last.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "crypto/random.h"
+#include "fspf/create.h"
+#include "fspf/credential.h"
+#include "fspf/error.h"
+
+/* With a limit, segments are small enough that it is a multiple of them and a few of them are
+ * there. */
+static int set_geometry(const struct fspf_create_params *params, struct fspf_header *header,
+			struct fspf_error *err)
+{
+	uint64_t blocks = params->size / FSPF_BLOCK_SIZE;
+	uint32_t segment =
+		params->segment_blocks ? params->segment_blocks : FSPF_SEGMENT_BLOCKS_DEFAULT;
+
+	if (params->size && params->size < FSPF_SIZE_MIN)
+		return fspf_fail(err, -EINVAL, NULL,
+				 "the size limit is at least %llu bytes (%llu MiB)",
+				 (unsigned long long)FSPF_SIZE_MIN,
+				 (unsigned long long)(FSPF_SIZE_MIN >> 20));
+	while (blocks && !params->segment_blocks && segment > FSPF_SEGMENT_BLOCKS_MIN &&
+	       (uint64_t)segment * 16 > blocks)
+		segment /= 2;
+	header->version = FSPF_VERSION_FORMAT;
+	header->segment_blocks = segment;
+	header->size_blocks = blocks - blocks % segment;
+	header->keyed = params->credential != NULL;
+	return crypto_random(header->volume_id, sizeof(header->volume_id))
+		       ? fspf_fail(err, -EIO, NULL, "the system gives no randomness")
+		       : 0;
+}
+
+static int write_head(const struct fspf_create_params *params, struct fspf_store *store,
+		      struct fspf_error *err)
+{
+	struct fspf_keyslots slots = {0};
+	struct fspf_header header = {0};
+	struct crypto_key *key = NULL;
+	int r = set_geometry(params, &header, err);
+
+	if (r == 0)
+		r = fspf_header_write(store, &header, err);
+	if (r || !header.keyed)
+		return r;
+	r = crypto_key_random(&key);
+	if (r == 0)
+		r = fspf_keyslots_seal(&slots, 0, &header, params->credential, params->argon2_ops,
+				       params->argon2_kib, key);
+	if (r)
+		fspf_fail(err, r, NULL, "cannot make the key slot: %s", strerror(-r));
+	else
+		r = fspf_keyslots_write(store, &slots, err);
+	crypto_key_free(key);
+	return r;
+}
+
+int fspf_region_record_new(const char *prefix, enum crypto_class class, uint16_t id,
+			   struct fspf_region_record *ret)
+{
+	int r;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->id = id;
+	ret->class = class;
+	ret->next_object = FSPF_OBJECT_ROOT;
+	memcpy(ret->prefix, prefix, strlen(prefix) + 1);
+	r = crypto_random(ret->hash_key, sizeof(ret->hash_key));
+	if (r == 0 && class == CRYPTO_CLASS_ENCRYPTED)
+		r = crypto_random(ret->key, sizeof(ret->key));
+	return r;
+}
+
+int fspf_region_top(struct fspf_volume *v, struct fspf_region *region, uint32_t mode, uint32_t uid,
+		    uint32_t gid)
+{
+	struct fspf_inode *top;
+	int r = fspf_inode_new(v, region, S_IFDIR | (mode ? mode & 07777 : 0755), FSPF_OBJECT_ROOT,
+			       &top);
+
+	if (r)
+		return r;
+	top->a.uid = uid;
+	top->a.gid = gid;
+	fspf_inode_put(v, top, 1);
+	return 0;
+}
+
+int fspf_create(const struct fspf_create_params *params, struct crypto_digest *ret_tag,
+		struct fspf_error *err)
+{
+	struct fspf_anchor *anchor = params->anchor;
+	struct fspf_store *store = NULL;
+	struct crypto_digest tag;
+	int r;
+
+	if (!params->credential && !params->authenticated) {
+		fspf_anchor_free(anchor);
+		return fspf_fail(err, -ENOKEY,
+				 "make a key with `fspf keygen`, or create it --authenticated",
+				 "an encrypted volume needs a key or a passphrase");
+	}
+	r = fspf_store_create_directory(params->path, &store);
+	if (r)
+		fspf_fail(err, r, r == -ENOTEMPTY ? "give a new or empty directory" : NULL,
+			  "cannot create the volume %s: %s", params->path,
+			  r == -EEXIST ? "there is a volume already" : strerror(-r));
+	else
+		r = fspf_create_on(params, store, &tag, err);
+	if (r == 0 && anchor) {
+		r = anchor->ops->publish(anchor, NULL, &tag);
+		if (r)
+			fspf_fail(err, r, NULL, "cannot write the new tag: %s",
+				  r == -EEXIST || r == -ESTALE ? "the tag file holds one already"
+							       : strerror(-r));
+	}
+	if (r && store)
+		fspf_store_remove_directory(params->path);
+	if (r == 0)
+		*ret_tag = tag;
+	fspf_anchor_free(anchor);
+	return r;
+}
+
+int fspf_create_on(const struct fspf_create_params *params, struct fspf_store *store,
+		   struct crypto_digest *ret_tag, struct fspf_error *err)
+{
+	int r = write_head(params, store, err);
+
+	if (r) {
+		fspf_store_free(store);
+		return r;
+	}
+	return fspf_first_state(params, store, ret_tag, err);
+}

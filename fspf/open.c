@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opening: which of the two root records is the volume's state.
+ *
+ * Both slots are read and verified.  With an anchor the record whose tag it holds is taken, and no
+ * other: the newest, or, when a crash fell between writing and publishing, the one before, which is
+ * still whole because nothing that it reaches has been reused (V3).  Without an anchor the newest
+ * that verifies is taken.  With --recover a newer record is taken if it says, under the volume's
+ * key, that its open began at the anchored tag: it descends from that state, and from nothing the
+ * host could choose.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "crypto/random.h"
+#include "crypto/selftest.h"
+#include "fspf/commit.h"
+#include "fspf/create.h"
+#include "fspf/credential.h"
+#include "fspf/error.h"
+#include "fspf/inode.h"
+
+#define DIRTY_DEFAULT (UINT64_C(256) << 20)
+#define DIRTY_MIN (UINT64_C(8) << 20)
+#define CACHE_DEFAULT (UINT64_C(64) << 20)
+#define CACHE_MIN (UINT64_C(1) << 20)
+#define COMMIT_INTERVAL_MS 5000u
+
+#define STALE_TEXT "the volume's tag is not the expected one: rollback or replacement suspected"
+
+/* ---- the volume's memory ---- */
+
+static void free_regions(struct fspf_volume *v)
+{
+	for (size_t i = 0; i < atomic_load(&v->nregions); i++)
+		fspf_region_free(v->regions[i]);
+	atomic_store(&v->nregions, 0);
+}
+
+static void volume_free(struct fspf_volume *v)
+{
+	if (!v)
+		return;
+	fspf_committer_stop(v);
+	fspf_inode_table_free(v->table);
+	free_regions(v);
+	merkle_cache_free(v->cache);
+	fspf_space_free(v->space);
+	fspf_page_pool_free(v->pages);
+	fspf_root_sealer_free(v->root_sealer);
+	crypto_sessions_free(v->sessions);
+	crypto_key_free(v->key);
+	fspf_root_free(v->root);
+	fspf_anchor_free(v->anchor);
+	fspf_store_free(v->store);
+	free(v->pins);
+	pthread_mutex_destroy(&v->state_lock);
+	pthread_mutex_destroy(&v->names);
+	pthread_rwlock_destroy(&v->gate);
+	free(v);
+}
+
+static int init_locks(struct fspf_volume *v)
+{
+	pthread_rwlockattr_t attr;
+
+	pthread_mutex_init(&v->state_lock, NULL);
+	pthread_mutex_init(&v->names, NULL);
+	pthread_rwlockattr_init(&attr);
+	/* A freeze must not starve behind a stream of changes; nobody takes the gate twice. */
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&v->gate, &attr);
+	pthread_rwlockattr_destroy(&attr);
+	return crypto_random(&v->stamp, sizeof(v->stamp));
+}
+
+static uint64_t or_default(uint64_t value, uint64_t fallback, uint64_t least)
+{
+	return max_u64(value ? value : fallback, least);
+}
+
+static int volume_new(const struct fspf_open_params *params, struct fspf_volume **ret)
+{
+	struct fspf_volume *v = calloc(1, sizeof(*v));
+	int r;
+
+	if (!v)
+		return -ENOMEM;
+	r = init_locks(v);
+	v->peek = params->peek;
+	v->read_only = params->read_only || params->peek;
+	v->report = params->report;
+	v->report_ctx = params->report_ctx;
+	v->dirty_max = or_default(params->dirty_max, DIRTY_DEFAULT, DIRTY_MIN) / FSPF_BLOCK_SIZE;
+	v->commit_interval_ms =
+		params->commit_interval_ms ? params->commit_interval_ms : COMMIT_INTERVAL_MS;
+	atomic_init(&v->epoch, 1);
+	if (r == 0)
+		r = crypto_sessions_new(&v->sessions);
+	if (r == 0)
+		r = merkle_cache_new(
+			(size_t)or_default(params->node_cache, CACHE_DEFAULT, CACHE_MIN),
+			&v->cache);
+	if (r == 0)
+		r = fspf_inode_table_new(&v->table);
+	if (r == 0)
+		r = fspf_page_pool_new(&v->pages);
+	if (r)
+		volume_free(v);
+	else
+		*ret = v;
+	return r;
+}
+
+/* ---- store, header, key ---- */
+
+static int open_store(struct fspf_volume *v, const struct fspf_open_params *params,
+		      struct fspf_error *err)
+{
+	enum fspf_store_mode mode = params->peek	? FSPF_STORE_PEEK
+				    : params->read_only ? FSPF_STORE_READ_ONLY
+							: FSPF_STORE_READ_WRITE;
+	int r;
+
+	if (params->store) {
+		v->store = params->store;
+		return 0;
+	}
+	r = fspf_store_open_directory(params->path, mode, &v->store);
+	if (r == -EBUSY)
+		return fspf_fail(err, r,
+				 "one process at a time may write a volume; unmount it there, or "
+				 "wait until it is closed",
+				 "the volume %s is in use", params->path);
+	if (r == -ENOENT || r == -ENOTDIR)
+		return fspf_fail(err, r, "make one with `fspf create`", "%s is not a volume",
+				 params->path);
+	if (r == -EROFS)
+		return fspf_fail(err, r, "open it read-only (-o ro)",
+				 "the volume %s lies on a read-only file system", params->path);
+	return r ? fspf_fail(err, r, NULL, "cannot open the volume %s: %s", params->path,
+			     strerror(-r))
+		 : 0;
+}
+
+static int open_key(struct fspf_volume *v, const struct fspf_open_params *params,
+		    struct fspf_error *err)
+{
+	struct fspf_keyslots slots;
+	uint32_t slot;
+	int r;
+
+	if (!v->header.keyed)
+		return params->credential ? fspf_fail(err, -EINVAL, "leave the key out",
+						      "the volume has no key: it holds "
+						      "authenticated regions alone")
+					  : 0;
+	if (!params->credential) {
+		if (v->read_only)
+			return 0;
+		return fspf_fail(err, -ENOKEY,
+				 "give --key-file, --passphrase-file or FSPF_KEY; authenticated "
+				 "regions can be read without",
+				 "the volume needs its key to be written");
+	}
+	r = fspf_keyslots_read(v->store, &slots, err);
+	return r ? r
+		 : fspf_keyslots_open(&slots, &v->header, params->credential, &v->key, &slot, err);
+}
+
+/* ---- choosing the state ---- */
+
+struct candidates {
+	struct fspf_root *root[2];
+	struct crypto_digest tag[2];
+	int error[2];
+};
+
+static void read_candidates(struct fspf_volume *v, struct candidates *c)
+{
+	for (unsigned i = 0; i < 2; i++)
+		c->error[i] =
+			fspf_root_read(v->store, &v->header, v->key, i, &c->root[i], &c->tag[i]);
+}
+
+/* The newest of those that verify; -1: none. */
+static int newest(const struct candidates *c)
+{
+	int best = -1;
+
+	for (int i = 0; i < 2; i++)
+		if (c->root[i] && (best < 0 || c->root[i]->generation > c->root[best]->generation))
+			best = i;
+	return best;
+}
+
+/* The one with the expected tag, or a descendant of it if that is asked for. */
+static int expected(const struct candidates *c, const struct crypto_digest *tag, bool recover)
+{
+	int best = newest(c);
+
+	if (recover && best >= 0 && c->root[best]->opened &&
+	    crypto_digest_equal(&c->root[best]->base, tag))
+		return best;
+	for (int i = 0; i < 2; i++)
+		if (c->root[i] && crypto_digest_equal(&c->tag[i], tag))
+			return i;
+	return -1;
+}
+
+static int no_candidate(const struct candidates *c, struct fspf_error *err)
+{
+	int r = c->error[0] == -EBADMSG || c->error[0] == -ENOENT ? c->error[1] : c->error[0];
+
+	if (r != -EBADMSG && r != -ENOENT)
+		return fspf_fail(err, r, NULL, "cannot read the volume's root records: %s",
+				 strerror(-r));
+	return fspf_fail(err, -EBADMSG,
+			 "both were changed on the storage; restore the volume from a copy",
+			 "neither of the volume's root records verifies");
+}
+
+static int choose(struct fspf_volume *v, const struct fspf_open_params *params,
+		  struct candidates *c, struct fspf_error *err)
+{
+	struct crypto_digest tag;
+	bool any = false;
+	int chosen, r;
+
+	r = v->anchor->ops->load(v->anchor, &tag, &any);
+	if (r == -ENOENT)
+		return fspf_fail(err, r,
+				 "is the path right?  without the tag nobody can tell whether the "
+				 "volume is the newest; --no-rollback-protection opens it all the "
+				 "same",
+				 "the tag file does not exist");
+	if (r)
+		return fspf_fail(err, r, NULL, "cannot read the expected tag: %s",
+				 r == -EINVAL ? "the tag file does not hold 64 hex digits"
+					      : strerror(-r));
+	if (newest(c) < 0)
+		return no_candidate(c, err);
+	chosen = any ? expected(c, &tag, params->recover) : newest(c);
+	if (chosen < 0)
+		return fspf_fail(err, -ESTALE,
+				 params->recover
+					 ? "no state on the storage descends from the expected tag"
+					 : "if the last session was pinned with --tag and crashed, "
+					   "--recover accepts a state that descends from it",
+				 STALE_TEXT);
+	v->root = c->root[chosen];
+	c->root[chosen] = NULL;
+	v->tag = c->tag[chosen];
+	v->base = any ? tag : v->tag;
+	v->slot = (unsigned)chosen;
+	return 0;
+}
+
+static int open_root(struct fspf_volume *v, const struct fspf_open_params *params,
+		     struct fspf_error *err)
+{
+	struct candidates c = {0};
+	int r;
+
+	read_candidates(v, &c);
+	r = choose(v, params, &c, err);
+	fspf_root_free(c.root[0]);
+	fspf_root_free(c.root[1]);
+	return r;
+}
+
+/* ---- the rest of the state ---- */
+
+static int open_sessions(struct fspf_volume *v, struct fspf_error *err)
+{
+	int r = 0;
+
+	if (v->root->opened && v->header.keyed && v->root->sessions.addr)
+		r = fspf_blob_read(v->store, &v->header, v->key, &v->root->sessions, v->sessions);
+	if (r)
+		return fspf_fail(err, r, NULL, "the volume's session table does not verify");
+	return 0;
+}
+
+static int open_regions(struct fspf_volume *v, struct fspf_error *err)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < v->root->nregions && r == 0; i++) {
+		r = fspf_region_open(v, &v->root->region[i], &v->regions[i]);
+		if (r == 0)
+			atomic_store(&v->nregions, i + 1);
+	}
+	if (r == 0)
+		r = fspf_regions_attach(v);
+	return r ? fspf_fail(err, r, NULL, "cannot open the volume's regions: %s", strerror(-r))
+		 : 0;
+}
+
+/* A fresh session; and the accepted tag published again if the anchor was behind it (--recover). */
+static int begin_writing(struct fspf_volume *v, struct fspf_error *err)
+{
+	struct fspf_space_config config = {
+		.store = v->store,
+		.blocks_max = v->header.size_blocks,
+		.generation = v->root->generation + 1,
+		.cursor = v->root->cursor,
+	};
+	struct crypto_salt salt;
+	int r = 0;
+
+	atomic_store(&v->generation, v->root->generation + 1);
+	if (v->header.keyed) {
+		r = crypto_sessions_begin(v->sessions);
+		if (r == 0)
+			r = crypto_sessions_salt(v->sessions, crypto_sessions_count(v->sessions),
+						 &salt);
+		if (r == 0)
+			r = fspf_root_sealer_new(v->key, v->header.volume_id, &salt,
+						 &v->root_sealer);
+	}
+	if (r == 0)
+		r = fspf_space_new(&config, &v->space);
+	if (r == 0)
+		r = fspf_committer_start(v);
+	return r ? fspf_fail(err, r, NULL, "cannot prepare the volume for writing: %s",
+			     strerror(-r))
+		 : 0;
+}
+
+/* --recover accepted a state that the anchor does not hold: from now on it does. */
+static int publish_recovered(struct fspf_volume *v, struct fspf_error *err)
+{
+	int r = 0;
+
+	if (!crypto_digest_equal(&v->base, &v->tag))
+		r = v->anchor->ops->publish(v->anchor, &v->base, &v->tag);
+	return r ? fspf_fail(err, r, NULL, "cannot publish the recovered tag: %s", strerror(-r))
+		 : 0;
+}
+
+static int open_volume(struct fspf_volume *v, const struct fspf_open_params *params,
+		       struct fspf_error *err)
+{
+	int r = open_store(v, params, err);
+
+	if (r == 0)
+		r = fspf_header_read(v->store, &v->header, err);
+	if (r)
+		return r;
+	v->store->segment_blocks = v->header.segment_blocks;
+	r = open_key(v, params, err);
+	if (r == 0)
+		r = open_root(v, params, err);
+	if (r || v->peek)
+		return r;
+	r = open_sessions(v, err);
+	if (r == 0)
+		r = open_regions(v, err);
+	if (r == 0 && !v->read_only)
+		r = publish_recovered(v, err);
+	if (r == 0 && !v->read_only)
+		r = begin_writing(v, err);
+	return r;
+}
+
+int fspf_open(const struct fspf_open_params *params, struct fspf_volume **ret,
+	      struct fspf_error *err)
+{
+	struct fspf_volume *v = NULL;
+	int r = crypto_init();
+
+	if (r)
+		fspf_fail(err, r, NULL, "the cryptographic library computes wrongly here");
+	else if (!params->anchor)
+		r = fspf_fail(err, -EINVAL, NULL, "no anchor was given");
+	if (r == 0) {
+		r = volume_new(params, &v);
+		if (r)
+			fspf_fail(err, r, NULL, "cannot open the volume: %s", strerror(-r));
+	}
+	if (r) {
+		fspf_anchor_free(params->anchor);
+		fspf_store_free(params->store);
+		return r;
+	}
+	v->anchor = params->anchor;
+	r = open_volume(v, params, err);
+	if (r)
+		volume_free(v);
+	else
+		*ret = v;
+	return r;
+}
+
+int fspf_close(struct fspf_volume *v, struct crypto_digest *ret_tag, struct fspf_error *err)
+{
+	int r = 0;
+
+	if (!v->read_only)
+		r = fspf_commit_close(v);
+	if (r)
+		fspf_fail(err, r, "the volume opens in its last published state",
+			  "the last changes could not be made durable: %s", strerror(-r));
+	if (ret_tag)
+		*ret_tag = v->tag;
+	volume_free(v);
+	return r;
+}
+
+/* An empty state that was never stored: the record before the first. */
+static int empty_state(struct fspf_volume *v, const struct fspf_create_params *params,
+		       struct fspf_store *store, struct fspf_error *err)
+{
+	struct fspf_open_params open = {.credential = params->credential};
+	int r;
+
+	v->store = store;
+	r = fspf_anchor_none(&v->anchor);
+	if (r == 0) {
+		v->root = fspf_root_new();
+		r = v->root ? fspf_header_read(store, &v->header, err) : -ENOMEM;
+	}
+	if (r)
+		return r;
+	store->segment_blocks = v->header.segment_blocks;
+	v->root->opened = true;
+	v->slot = 1; /* the first record goes to slot 0 */
+	return open_key(v, &open, err);
+}
+
+static int first_region(struct fspf_volume *v, const struct fspf_create_params *params)
+{
+	struct fspf_region_record *record = crypto_secret_alloc(sizeof(*record));
+	int r = record ? fspf_begin(v, false) : -ENOMEM;
+
+	if (r)
+		goto out;
+	r = fspf_region_record_new(
+		"/", params->authenticated ? CRYPTO_CLASS_AUTHENTICATED : CRYPTO_CLASS_ENCRYPTED, 0,
+		record);
+	if (r == 0)
+		r = fspf_region_open(v, record, &v->regions[0]);
+	if (r == 0) {
+		atomic_store(&v->nregions, 1);
+		r = fspf_region_top(v, v->regions[0], params->root_mode, params->root_uid,
+				    params->root_gid);
+	}
+	fspf_end(v);
+out:
+	crypto_secret_free(record);
+	return r;
+}
+
+int fspf_first_state(const struct fspf_create_params *params, struct fspf_store *store,
+		     struct crypto_digest *ret_tag, struct fspf_error *err)
+{
+	struct fspf_open_params defaults = {0};
+	struct fspf_volume *v = NULL;
+	int r = crypto_init();
+
+	if (r == 0)
+		r = volume_new(&defaults, &v);
+	if (r) {
+		fspf_store_free(store);
+		return fspf_fail(err, r, NULL, "cannot create the volume: %s", strerror(-r));
+	}
+	r = empty_state(v, params, store, err);
+	if (r == 0)
+		r = begin_writing(v, err);
+	if (r == 0) {
+		r = first_region(v, params);
+		if (r)
+			fspf_fail(err, r, NULL, "cannot make the root region: %s", strerror(-r));
+	}
+	if (r == 0)
+		return fspf_close(v, ret_tag, err);
+	volume_free(v);
+	return r;
+}
+
+void fspf_abandon(struct fspf_volume *v)
+{
+	volume_free(v);
+}

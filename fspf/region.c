@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A region open: its sealer over the volume's sessions, its tree, and the store calls that the tree
+ * makes, which go to the volume's store and space.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "fspf/inode.h"
+#include "fspf/volume.h"
+
+static int tree_read(void *ctx, uint64_t addr, void *node)
+{
+	struct fspf_region *region = ctx;
+	struct fspf_store *store = region->v->store;
+
+	if (addr % region->v->header.segment_blocks + MERKLE_NODE_BLOCKS >
+		    region->v->header.segment_blocks ||
+	    addr < region->v->header.segment_blocks)
+		return -EBADMSG; /* no node lies there: a pointer that a bug or a key's holder made
+				  */
+	return store->ops->read(store, addr, node, MERKLE_NODE_SIZE);
+}
+
+static int tree_write(void *ctx, uint64_t addr, const void *node)
+{
+	struct fspf_region *region = ctx;
+	struct fspf_store *store = region->v->store;
+
+	return store->ops->write(store, addr, node, MERKLE_NODE_SIZE);
+}
+
+static int tree_alloc(void *ctx, uint64_t *ret_addr)
+{
+	struct fspf_region *region = ctx;
+	uint32_t count;
+
+	return fspf_space_alloc(region->v->space, MERKLE_NODE_BLOCKS, MERKLE_NODE_BLOCKS, false,
+				ret_addr, &count);
+}
+
+static void tree_release(void *ctx, uint64_t addr, uint64_t birth)
+{
+	struct fspf_region *region = ctx;
+
+	fspf_space_release(region->v->space, addr, MERKLE_NODE_BLOCKS, birth);
+}
+
+/* May be called with the tree's lock held, so the path of the object cannot be looked up here. */
+static void tree_report(void *ctx, const struct merkle_damage *damage)
+{
+	struct fspf_region *region = ctx;
+
+	fspf_report_text(region->v, damage->error,
+			 "damaged: a node of region %s does not verify (block %llu, level %u, "
+			 "inodes %llu to %llu); `fspf verify` names the files",
+			 region->prefix, (unsigned long long)damage->ptr.addr, damage->ptr.level,
+			 (unsigned long long)fspf_ino(region, damage->first.object),
+			 (unsigned long long)fspf_ino(
+				 region, min_u64(damage->last.object, FSPF_OBJECT_MAX)));
+}
+
+void fspf_region_store(struct fspf_region *region)
+{
+	region->store = (struct merkle_store){
+		.ctx = region,
+		.read = tree_read,
+		.write = tree_write,
+		.alloc = tree_alloc,
+		.release = tree_release,
+		.report = tree_report,
+	};
+}
+
+void fspf_identity(const struct fspf_volume *v, uint16_t region,
+		   uint8_t ret[static MERKLE_IDENTITY_SIZE])
+{
+	memcpy(ret, v->header.volume_id, FSPF_VOLUME_ID_SIZE);
+	put_le32(ret + FSPF_VOLUME_ID_SIZE, region);
+}
+
+static int open_sealer(struct fspf_region *region, const struct fspf_region_record *record)
+{
+	int r;
+
+	if (record->class == CRYPTO_CLASS_ENCRYPTED) {
+		r = crypto_key_new(&region->key);
+		if (r)
+			return r;
+		memcpy(region->key->b, record->key, sizeof(record->key));
+	}
+	return crypto_sealer_new(record->class, region->key, region->v->sessions, region->identity,
+				 sizeof(region->identity), &region->sealer);
+}
+
+static int open_tree(struct fspf_region *region, const struct fspf_region_record *record)
+{
+	struct merkle_config config = {
+		.store = &region->store,
+		.sealer = region->sealer,
+		.cache = region->v->cache,
+	};
+
+	memcpy(config.identity, region->identity, sizeof(config.identity));
+	return merkle_open(&config, &record->root, &region->tree);
+}
+
+int fspf_region_open(struct fspf_volume *v, const struct fspf_region_record *record,
+		     struct fspf_region **ret)
+{
+	struct fspf_region *region = calloc(1, sizeof(*region));
+	int r = -ENOMEM;
+
+	if (!region)
+		goto out;
+	region->v = v;
+	region->id = record->id;
+	region->class = record->class;
+	memcpy(region->prefix, record->prefix, sizeof(region->prefix));
+	memcpy(region->hash_key, record->hash_key, sizeof(region->hash_key));
+	fspf_identity(v, record->id, region->identity);
+	atomic_init(&region->next_object, record->next_object);
+	atomic_init(&region->files, record->files);
+	atomic_init(&region->blocks, record->blocks);
+	atomic_init(&region->unwritten, record->unwritten);
+	region->root = record->root;
+	region->tag = record->tag;
+	fspf_region_store(region);
+	r = open_sealer(region, record);
+	if (r == 0)
+		r = open_tree(region, record);
+	if (r)
+		goto out;
+	*ret = region;
+	region = NULL;
+out:
+	fspf_region_free(region);
+	return r;
+}
+
+struct fspf_region *fspf_region_free(struct fspf_region *region)
+{
+	if (!region)
+		return NULL;
+	merkle_free(region->tree);
+	crypto_sealer_free(region->sealer);
+	crypto_key_free(region->key);
+	free(region);
+	return NULL;
+}
+
+struct fspf_region *fspf_region_of(struct fspf_volume *v, uint64_t ino)
+{
+	uint64_t id = ino >> FSPF_OBJECT_BITS;
+
+	for (size_t i = 0; i < atomic_load(&v->nregions); i++)
+		if (v->regions[i]->id == id)
+			return v->regions[i];
+	return NULL;
+}
+
+void fspf_regions(struct fspf_volume *v, struct fspf_region_info ret[static FSPF_REGIONS_MAX],
+		  size_t *ret_count)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&v->state_lock);
+	for (; n < v->root->nregions; n++) {
+		const struct fspf_region_record *record = &v->root->region[n];
+
+		memset(&ret[n], 0, sizeof(ret[n]));
+		memcpy(ret[n].prefix, record->prefix, sizeof(ret[n].prefix));
+		ret[n].class = record->class;
+		ret[n].id = record->id;
+		ret[n].tag = record->tag;
+		ret[n].files = record->files;
+		ret[n].blocks = record->blocks;
+	}
+	pthread_mutex_unlock(&v->state_lock);
+	*ret_count = n;
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is in use: stored at a clean close, else found out from the trees.
+ *
+ * The stored map is a small tree of its own, sealed like a region. It describes the volume without
+ * that tree: its nodes are allocated after everything was encoded, so a reader marks them as it
+ * meets them and gives them back with its first commit.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "crypto/kdf.h"
+#include "fspf/commit_write.h"
+#include "fspf/space_store.h"
+
+#define SPACE_INFO "fspf space map v1"
+#define SPACE_OBJECT 1u
+#define SPACE_TYPE 1u
+
+int fspf_space_sealer(struct fspf_volume *v, struct crypto_sealer **ret)
+{
+	uint8_t info[sizeof(SPACE_INFO) - 1 + FSPF_VOLUME_ID_SIZE];
+	uint8_t identity[MERKLE_IDENTITY_SIZE];
+	struct crypto_key *key = NULL;
+	int r = 0;
+
+	memcpy(info, SPACE_INFO, sizeof(SPACE_INFO) - 1);
+	memcpy(info + sizeof(SPACE_INFO) - 1, v->header.volume_id, FSPF_VOLUME_ID_SIZE);
+	fspf_identity(v, FSPF_REGION_SPACE, identity);
+	if (v->key)
+		r = crypto_hkdf(v->key, NULL, 0, info, sizeof(info), &key);
+	if (r == 0)
+		r = crypto_sealer_new(v->key ? CRYPTO_CLASS_ENCRYPTED : CRYPTO_CLASS_AUTHENTICATED,
+				      key, v->sessions, identity, sizeof(identity), ret);
+	crypto_key_free(key);
+	return r;
+}
+
+/* A region in name only, for the store calls of the map's tree. */
+static int pseudo_region(struct fspf_volume *v, struct fspf_region *region,
+			 struct merkle_config *config)
+{
+	memset(region, 0, sizeof(*region));
+	memset(config, 0, sizeof(*config));
+	region->v = v;
+	region->id = FSPF_REGION_SPACE;
+	strcpy(region->prefix, "(space map)");
+	fspf_region_store(region);
+	config->store = &region->store;
+	config->cache = v->cache;
+	fspf_identity(v, FSPF_REGION_SPACE, config->identity);
+	return fspf_space_sealer(v, &config->sealer);
+}
+
+/* ---- loading ---- */
+
+static int remember(struct fspf_old_map *old, const struct merkle_ptr *ptr)
+{
+	struct fspf_old_node *node;
+
+	if (old->n == old->room) {
+		size_t room = old->room ? old->room * 2 : 16;
+
+		node = realloc(old->node, room * sizeof(*node));
+		if (!node)
+			return -ENOMEM;
+		old->node = node;
+		old->room = room;
+	}
+	old->node[old->n++] = (struct fspf_old_node){ptr->addr, ptr->birth};
+	return 0;
+}
+
+struct loading {
+	struct fspf_volume *v;
+	struct fspf_old_map *old;
+	enum crypto_class class;
+};
+
+static int map_node(void *ctx, const struct merkle_ptr *ptr, const void *plain)
+{
+	struct loading *l = ctx;
+	int r = fspf_space_mark(l->v->space, ptr->addr, MERKLE_NODE_BLOCKS);
+
+	(void)plain;
+	return r ? r : remember(l->old, ptr);
+}
+
+static int map_item(void *ctx, const struct merkle_key *key, const void *value, size_t len)
+{
+	struct loading *l = ctx;
+
+	if (key->object != SPACE_OBJECT || key->type != SPACE_TYPE)
+		return -EBADMSG;
+	return fspf_space_decode(l->v->space, key->offset, value, len);
+}
+
+static int load_map(struct fspf_volume *v, struct fspf_old_map *old)
+{
+	struct loading l = {.v = v, .old = old};
+	struct merkle_walk walk = {.ctx = &l, .node = map_node, .item = map_item};
+	struct fspf_region region;
+	struct merkle_config config;
+	int r = pseudo_region(v, &region, &config);
+
+	if (r == 0)
+		r = merkle_walk(&config, &v->root->space, &walk);
+	crypto_sealer_free(config.sealer);
+	return r;
+}
+
+static int tree_node(void *ctx, const struct merkle_ptr *ptr, const void *plain)
+{
+	struct loading *l = ctx;
+
+	(void)plain;
+	return fspf_space_mark(l->v->space, ptr->addr, MERKLE_NODE_BLOCKS);
+}
+
+static int tree_item(void *ctx, const struct merkle_key *key, const void *value, size_t len)
+{
+	struct loading *l = ctx;
+	struct fspf_extent e;
+	int r;
+
+	if (key->type != FSPF_ITEM_EXTENT || key->object == 0)
+		return 0;
+	r = fspf_extent_decode(key, value, len, l->class, &e);
+	if (r == 0 && e.addr)
+		r = fspf_space_mark(l->v->space, e.addr, e.count);
+	return r;
+}
+
+static int scan_region(struct fspf_volume *v, struct fspf_region *region)
+{
+	struct loading l = {.v = v, .class = region->class};
+	struct merkle_walk walk = {.ctx = &l, .node = tree_node, .item = tree_item};
+	struct merkle_config config = {.store = &region->store, .sealer = region->sealer};
+
+	memcpy(config.identity, region->identity, sizeof(config.identity));
+	if (merkle_ptr_is_null(&region->root))
+		return 0;
+	return merkle_walk(&config, &region->root, &walk);
+}
+
+static int scan_trees(struct fspf_volume *v)
+{
+	const struct fspf_blob *blob = &v->root->sessions;
+	int r = 0;
+
+	for (size_t i = 0; i < atomic_load(&v->nregions) && r == 0; i++)
+		r = scan_region(v, v->regions[i]);
+	if (r == 0 && blob->addr)
+		r = fspf_space_mark(v->space, blob->addr, fspf_blob_blocks(blob->count));
+	return r;
+}
+
+int fspf_space_load(struct fspf_volume *v, struct fspf_old_map *ret)
+{
+	if (merkle_ptr_is_null(&v->root->space))
+		return scan_trees(v);
+	return load_map(v, ret);
+}
+
+int fspf_space_loaded(struct fspf_volume *v, struct fspf_old_map *old)
+{
+	uint64_t unwritten = 0;
+
+	for (size_t i = 0; i < old->n; i++)
+		fspf_space_release(v->space, old->node[i].addr, MERKLE_NODE_BLOCKS,
+				   old->node[i].birth);
+	free(old->node);
+	memset(old, 0, sizeof(*old));
+	for (size_t i = 0; i < atomic_load(&v->nregions); i++)
+		unwritten += atomic_load(&v->regions[i]->unwritten);
+	return unwritten ? fspf_space_promise(v->space, unwritten, 0) : 0;
+}
+
+/* ---- saving ---- */
+
+static int put_pieces(struct fspf_volume *v, struct merkle_tree *tree)
+{
+	uint64_t pieces = fspf_space_pieces(v->space);
+	uint8_t entry[FSPF_SPACE_ENTRY_MAX];
+	size_t len;
+	int r = 0;
+
+	for (uint64_t i = 0; i < pieces && r == 0; i++) {
+		struct merkle_key key = {.object = SPACE_OBJECT, .type = SPACE_TYPE, .offset = i};
+
+		r = fspf_space_encode(v->space, i, entry, &len);
+		if (r == 0)
+			r = merkle_put(tree, &key, entry, len);
+		else if (r == -ENOENT)
+			r = 0;
+	}
+	return r;
+}
+
+int fspf_space_save(struct fspf_volume *v, struct fspf_root *root)
+{
+	struct merkle_tree *tree = NULL;
+	struct merkle_config config;
+	struct crypto_digest tag;
+	struct fspf_region region;
+	int r = pseudo_region(v, &region, &config);
+
+	if (r == 0)
+		r = merkle_open(&config, NULL, &tree);
+	if (r == 0)
+		r = put_pieces(v, tree);
+	if (r == 0) {
+		merkle_freeze(tree, root->generation);
+		r = merkle_commit(tree, &root->space, &tag);
+	}
+	merkle_free(tree);
+	crypto_sealer_free(config.sealer);
+	return r;
+}
