@@ -60,6 +60,7 @@ sanitizer_reports() {
 outer() {
 	local status=0 wrapper=()
 	E2E_DIR=$(mktemp -d "${E2E_TMP:-${TMPDIR:-/tmp}}/fspf-$TEST.XXXXXX")
+	chmod 755 "$E2E_DIR" # tests look in as other users
 	export E2E_DIR
 	local log="log_path=$E2E_DIR/sanitizer:exitcode=99"
 	export ASAN_OPTIONS="$log:detect_stack_use_after_return=0" TSAN_OPTIONS="$log:halt_on_error=0"
@@ -96,6 +97,7 @@ RANDOM=$((SEED % 32768))
 
 inner_exit() {
 	local status=$?
+	trap - ERR
 	set +e
 	if [[ $status -ne 0 && $status -ne 77 ]]; then
 		[[ $status -eq 1 ]] || printf 'FAIL: ended with status %s\n' "$status"
@@ -109,12 +111,15 @@ inner_exit() {
 		fi
 	fi
 	cd /
-	[[ -z $DAEMON ]] || kill -9 "$DAEMON" 2>/dev/null
+	if [[ -n $DAEMON ]]; then
+		disown "$DAEMON"
+		kill -9 "$DAEMON" 2>/dev/null
+	fi
 	grep -o " $T/[^ ]*" /proc/self/mounts | sort -r | while read -r point; do umount -l "$point"; done
 	exit "$status"
 }
 trap inner_exit EXIT
-trap 'printf "FAIL: line %s: %s\n" "$LINENO" "$BASH_COMMAND"' ERR
+trap 'printf "FAIL: %s:%s: %s\n" "${BASH_SOURCE[0]##*/}" "$LINENO" "$BASH_COMMAND"' ERR
 set -E
 
 # ---- what a test needs

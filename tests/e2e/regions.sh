@@ -45,8 +45,9 @@ run rmdir "$M/private"
 stop
 
 note "a change in one region changes no other region's tag"
+before=()
 for prefix in / /public /public/inner/secret /public/inner/secret/open /private; do
-	before[${#before[@]}]=$(region_tag "$prefix")
+	before+=("$(region_tag "$prefix")")
 done
 volume_before=$(tag_of)
 start

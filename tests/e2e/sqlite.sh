@@ -30,12 +30,13 @@ verify_clean
 
 note "two processes, one database"
 start
+pids=()
 sqlite3 "$M/two.db" 'pragma journal_mode=wal; create table t (who text, n integer);' >/dev/null
 for who in one two; do
 	for ((i = 0; i < $(pick 60 20); i++)); do
 		echo "pragma busy_timeout=20000; insert into t values ('$who', $i);"
 	done | sqlite3 "$M/two.db" >/dev/null &
-	pids[${#pids[@]}]=$!
+	pids+=("$!")
 done
 for pid in "${pids[@]}"; do wait "$pid" || fail "a writer failed"; done
 [[ $(sqlite3 "$M/two.db" 'select count(*) from t') == $(pick 120 40) ]] || fail "rows are missing"
