@@ -130,6 +130,7 @@ static void flip_children(struct merkle_tree *t, struct merkle_node *n)
 	pthread_rwlock_wrlock(&t->lock);
 	for (uint32_t i = 0; i < n->count; i++) {
 		if (n->kids[i] && n->kids[i]->pending) {
+			n->kids[i]->least = merkle_node_key(n, i);
 			flip(t, n->kids[i]);
 			merkle_node_settle(n, i);
 		}

@@ -21,12 +21,13 @@
 #include "merkle/tree.h"
 
 /* The image of a node: a header, a table of slots in key order growing up, values growing down. */
-#define MERKLE_HEADER_SIZE 16u				       /* bytes */
-#define MERKLE_SLOT_SIZE 24u				       /* bytes */
-#define MERKLE_ROOM (MERKLE_NODE_SIZE - MERKLE_HEADER_SIZE)    /* bytes: for slots and values */
-#define MERKLE_INNER_ITEM (MERKLE_SLOT_SIZE + MERKLE_PTR_SIZE) /* bytes: every item above leaves   \
-								*/
-#define MERKLE_FANOUT (MERKLE_ROOM / MERKLE_INNER_ITEM)	       /* children of an inner node */
+#define MERKLE_HEADER_SIZE 16u				    /* bytes */
+#define MERKLE_SLOT_SIZE 24u				    /* bytes */
+#define MERKLE_ROOM (MERKLE_NODE_SIZE - MERKLE_HEADER_SIZE) /* bytes: for slots and values */
+#define MERKLE_INNER_ITEM                                                                          \
+	(MERKLE_SLOT_SIZE + MERKLE_PTR_SIZE)		/* bytes: every item above leaves          \
+							 */
+#define MERKLE_FANOUT (MERKLE_ROOM / MERKLE_INNER_ITEM) /* children of an inner node */
 
 static_assert(5 * (MERKLE_SLOT_SIZE + MERKLE_VALUE_MAX) <= MERKLE_ROOM, "five items fit a node");
 
@@ -145,6 +146,7 @@ struct merkle_node {
 	_Atomic uint64_t *dirty;   /* counts this node as long as it is not written */
 	struct merkle_node **kids; /* dirty inner nodes: children held in memory, or NULL */
 	struct merkle_name name;
+	struct merkle_key least; /* of the slot through which it was verified or written */
 	struct merkle_node *chain, *next, *prev; /* the cache's */
 	_Alignas(64) uint8_t image[MERKLE_NODE_SIZE];
 	/* MERKLE_FANOUT pointers follow in dirty inner nodes. */
@@ -270,8 +272,9 @@ static inline bool merkle_tree_owns(const struct merkle_tree *t, const struct me
  * so that attempts get further each time even when the cache holds nothing.
  */
 #define MERKLE_HELD_MAX 96u
-#define MERKLE_HELD_KEEP 48u /* an attempt adds at most twice the path and the path's neighbours   \
-			      */
+#define MERKLE_HELD_KEEP                                                                           \
+	48u /* an attempt adds at most twice the path and the path's neighbours                    \
+	     */
 
 static_assert(MERKLE_HELD_KEEP + 4 * MERKLE_LEVELS_MAX <= MERKLE_HELD_MAX, "an attempt fits");
 
@@ -306,7 +309,8 @@ void merkle_path_range(const struct merkle_path *path, int level, uint32_t slot,
 /* All keys whose way down ends in this leaf: from where the leaf before it ends, which may be below
  * the least key that the leaf may have. */
 void merkle_path_leaf_range(const struct merkle_path *path, struct merkle_range *ret);
-/* The node in @slot of the path's node at @level, if it is in memory, else NULL. */
+/* The node in @slot of the path's node at @level, if it is in memory and in its place there, else
+ * NULL. */
 struct merkle_node *merkle_path_peek(struct merkle_op *op, const struct merkle_path *path,
 				     int level, uint32_t slot);
 /* Note that the op misses that node but can do without. */

@@ -142,6 +142,7 @@ static int fetch(struct merkle_op *op, const struct merkle_name *name,
 		r = merkle_image_read(&t->config, &ptr, range, n->image, NULL);
 	if (r == 0) {
 		merkle_node_adopt(n, t->owner, name);
+		n->least = range->first;
 		*ret = hold(op, merkle_cache_put(t->config.cache, n));
 	} else {
 		merkle_node_unref(n);
@@ -236,6 +237,27 @@ static void name_of(const struct merkle_node *parent, uint32_t slot, struct merk
 	memcpy(ret->b, merkle_node_value(parent, slot), MERKLE_PTR_SIZE);
 }
 
+/* M2.  A clean node was verified for the slot through which it was fetched.  A hostile author may
+ * name one node in two slots; it is in its place in one of them at most, and in the other it
+ * is not found, fetched, and refused.  Slots keep their keys, or nearly always, so this is one
+ * comparison. */
+static bool in_place(const struct merkle_node *n, const struct merkle_path *path, int level,
+		     uint32_t slot)
+{
+	struct merkle_key key = merkle_node_key(path->node[level], slot);
+	bool is = merkle_key_compare(&key, &n->least) == 0;
+	struct merkle_range range;
+
+	if (!is) {
+		merkle_path_range(path, level, slot, &range);
+		key = merkle_node_key(n, 0);
+		is = merkle_key_compare(&range.first, &key) <= 0;
+		key = merkle_node_key(n, n->count - 1);
+		is = is && merkle_key_compare(&key, &range.last) <= 0;
+	}
+	return is;
+}
+
 struct merkle_node *merkle_path_peek(struct merkle_op *op, const struct merkle_path *path,
 				     int level, uint32_t slot)
 {
@@ -246,6 +268,8 @@ struct merkle_node *merkle_path_peek(struct merkle_op *op, const struct merkle_p
 	if (!n) {
 		name_of(parent, slot, &name);
 		n = find_clean(op, &name);
+		if (n && !in_place(n, path, level, slot))
+			n = NULL;
 	}
 	return n;
 }
