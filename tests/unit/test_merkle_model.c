@@ -24,6 +24,7 @@ struct history {
 	struct rng rng;
 	struct model live, frozen, committed;
 	uint32_t objects, offsets, len_max; /* how wide keys and values are strewn */
+	uint64_t tide;			    /* steps from one flood to the next */
 	uint32_t ops[4]; /* what has been done, so that a seed is known to do all */
 };
 
@@ -139,7 +140,7 @@ static void step_get_last(struct history *h)
 {
 	struct merkle_key first = random_key(h), last = random_key(h), found;
 	uint8_t value[MERKLE_VALUE_MAX], expected[MERKLE_VALUE_MAX];
-	size_t len = 0, i;
+	size_t room = rng_chance(&h->rng, 90) ? sizeof(value) : rng_below(&h->rng, 100), len = 0, i;
 	bool exact, is;
 	int r;
 
@@ -150,7 +151,7 @@ static void step_get_last(struct history *h)
 	i = exact ? i : i - 1;
 	is = is && merkle_key_compare(&h->live.items[i].key, &first) >= 0;
 	inject(h);
-	r = merkle_get_last(h->g.tree, &first, &last, &found, value, sizeof(value), &len);
+	r = merkle_get_last(h->g.tree, &first, &last, &found, value, room, &len);
 	uninject(h);
 	if (r == 0) {
 		assert_true(is);
@@ -160,6 +161,8 @@ static void step_get_last(struct history *h)
 		assert_memory_equal(value, expected, len);
 	} else if (r == -ENOENT) {
 		assert_false(is);
+	} else if (r == -ERANGE) {
+		assert_true(is && h->live.items[i].len > room);
 	} else {
 		assert_true(excused(h, r));
 	}
@@ -205,7 +208,7 @@ static void step_scan(struct history *h)
 static void step(struct history *h)
 {
 	uint64_t dice = rng_below(&h->rng, 100);
-	uint32_t deletes = h->ops[3] % 2000 < 1200 ? 20 : 55; /* the tree swells and shrinks */
+	uint32_t deletes = h->ops[3] % h->tide < h->tide / 5 * 3 ? 15 : 58; /* swells and shrinks */
 
 	h->ops[3]++;
 	if (dice < deletes)
@@ -320,7 +323,15 @@ static void reopen(struct history *h)
 	h->ops[2]++;
 }
 
-static void run_history(enum crypto_class class, size_t cache_bytes, uint64_t rounds)
+struct plan {
+	enum crypto_class class;
+	size_t cache_bytes;
+	uint64_t rounds;
+	uint64_t steps_max; /* between commits */
+	uint32_t len_max;   /* 0: some */
+};
+
+static void run_history(const struct plan *plan)
 {
 	struct history h;
 
@@ -328,10 +339,11 @@ static void run_history(enum crypto_class class, size_t cache_bytes, uint64_t ro
 	h.rng.state = test_seed();
 	h.objects = 1 + (uint32_t)rng_below(&h.rng, 40);
 	h.offsets = 20 + (uint32_t)rng_below(&h.rng, 400);
-	h.len_max = 1 + (uint32_t)rng_below(&h.rng, 600);
-	region_begin(&h.g, class, cache_bytes);
-	for (uint64_t i = 0; i < rounds; i++) {
-		steps(&h, rng_below(&h.rng, 400));
+	h.len_max = plan->len_max ? plan->len_max : 1 + (uint32_t)rng_below(&h.rng, 600);
+	h.tide = plan->steps_max * 5;
+	region_begin(&h.g, plan->class, plan->cache_bytes);
+	for (uint64_t i = 0; i < plan->rounds; i++) {
+		steps(&h, rng_below(&h.rng, plan->steps_max));
 		commit(&h);
 		if (rng_chance(&h.rng, 15))
 			check_all(&h);
@@ -349,35 +361,52 @@ static void run_history(enum crypto_class class, size_t cache_bytes, uint64_t ro
 
 static void M1_to_M6_encrypted(void **state)
 {
+	const struct plan plan = {CRYPTO_CLASS_ENCRYPTED, (size_t)16 << 20, 120, 400, 0};
+
 	(void)state;
-	run_history(CRYPTO_CLASS_ENCRYPTED, (size_t)16 << 20, 120);
+	run_history(&plan);
 }
 
 static void M1_to_M6_authenticated(void **state)
 {
+	const struct plan plan = {CRYPTO_CLASS_AUTHENTICATED, (size_t)16 << 20, 120, 400, 0};
+
 	(void)state;
-	run_history(CRYPTO_CLASS_AUTHENTICATED, (size_t)16 << 20, 120);
+	run_history(&plan);
 }
 
 static void M1_to_M6_tiny_cache(void **state)
 {
+	const struct plan plan = {CRYPTO_CLASS_ENCRYPTED, (size_t)64 << 10, 80, 400, 0};
+
 	(void)state;
-	run_history(CRYPTO_CLASS_ENCRYPTED, (size_t)64 << 10, 60);
+	run_history(&plan);
 }
 
 static void M1_to_M6_no_cache(void **state)
 {
+	const struct plan plan = {CRYPTO_CLASS_AUTHENTICATED, 0, 80, 400, 0};
+
 	(void)state;
-	run_history(CRYPTO_CLASS_AUTHENTICATED, 0, 60);
+	run_history(&plan);
+}
+
+/* Five items a leaf, so that inner nodes split, merge and vanish as well. */
+static void M1_to_M6_deep(void **state)
+{
+	const struct plan plan = {CRYPTO_CLASS_ENCRYPTED, (size_t)4 << 20, 30, 6000,
+				  MERKLE_VALUE_MAX};
+
+	(void)state;
+	run_history(&plan);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(M1_to_M6_encrypted),
-		cmocka_unit_test(M1_to_M6_authenticated),
-		cmocka_unit_test(M1_to_M6_tiny_cache),
-		cmocka_unit_test(M1_to_M6_no_cache),
+		cmocka_unit_test(M1_to_M6_encrypted),  cmocka_unit_test(M1_to_M6_authenticated),
+		cmocka_unit_test(M1_to_M6_tiny_cache), cmocka_unit_test(M1_to_M6_no_cache),
+		cmocka_unit_test(M1_to_M6_deep),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
