@@ -47,7 +47,8 @@ struct parting {
 	const char *path;
 	struct daemon_mount mount;
 	int read_end, write_end;
-	int process; /* a pidfd of the daemon */
+	pid_t daemon; /* 0: not known */
+	int process;  /* a pidfd of it */
 };
 
 static int say(const char *path, int err)
@@ -75,7 +76,6 @@ static int ask(struct parting *p)
 {
 	char name[64], value[16];
 	ssize_t n;
-	pid_t pid;
 
 	snprintf(name, sizeof(name), DAEMON_XATTR_CLOSING "%d", p->write_end);
 	prctl(PR_SET_DUMPABLE, 1);
@@ -86,9 +86,9 @@ static int ask(struct parting *p)
 	if (n < 0)
 		return (int)n;
 	value[n] = '\0';
-	pid = (pid_t)strtol(value, NULL, 10);
-	if (pid > 0)
-		p->process = pidfd_open(pid, 0);
+	p->daemon = (pid_t)strtol(value, NULL, 10);
+	if (p->daemon > 0)
+		p->process = pidfd_open(p->daemon, 0);
 	return 0;
 }
 
@@ -186,12 +186,16 @@ static int hear(struct parting *p)
 
 /* ---- the command ---- */
 
-static int say_alive_elsewhere(const char *path)
+static int say_alive_elsewhere(const struct parting *p)
 {
 	print_error("%s is unmounted here, but the file system is in use elsewhere and stays open",
-		    path);
-	print_hint("look for bind mounts of it and for containers that were started meanwhile: "
-		   "grep -l fuse.fspf /proc/*/mounts");
+		    p->path);
+	if (p->daemon > 0)
+		print_hint("look for bind mounts and for containers that were started meanwhile; "
+			   "kill %d cuts them off and closes the volume",
+			   (int)p->daemon);
+	else
+		print_hint("look for bind mounts and for containers that were started meanwhile");
 	return fspf_exit_status(-EBUSY);
 }
 
@@ -222,7 +226,7 @@ static int unmount_and_hear(struct parting *p)
 		return say(p->path, err);
 	err = await(p->read_end, CLOSING_WAIT_MS);
 	if (err == -EBUSY)
-		return say_alive_elsewhere(p->path);
+		return say_alive_elsewhere(p);
 	return err < 0 ? say(p->path, err) : hear(p);
 }
 
