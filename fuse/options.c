@@ -119,6 +119,7 @@ void daemon_options_free(struct daemon_options *o)
 {
 	free(o->volume);
 	free(o->mountpoint);
+	free(o->tag_file);
 	free(o->kernel);
 	free(o->lists);
 	*o = (struct daemon_options){0};
@@ -310,10 +311,20 @@ static bool is_within(const char *path, const char *directory)
 	return path[n] == '\0' || path[n] == '/' || directory[n - 1] == '/';
 }
 
+/* The tag file is opened anew for each tag.  If it cannot be found, that is said by who opens it.
+ */
+static void make_tag_file_absolute(struct daemon_options *o)
+{
+	o->tag_file = o->common.tag_file ? realpath(o->common.tag_file, NULL) : NULL;
+	if (o->tag_file)
+		o->common.tag_file = o->tag_file;
+}
+
 int daemon_options_paths(struct daemon_options *o, const char *volume, const char *mountpoint)
 {
 	int status = EXIT_DONE;
 
+	make_tag_file_absolute(o);
 	o->volume = realpath(volume, NULL);
 	if (!o->volume) {
 		print_error("cannot find the volume %s: %s", volume, strerror(errno));

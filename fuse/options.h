@@ -19,6 +19,7 @@ struct daemon_options {
 	struct common_options common;
 	char *volume;	  /* absolute */
 	char *mountpoint; /* absolute */
+	char *tag_file;	  /* absolute; what common.tag_file then points to */
 	bool read_only;
 	bool foreground;
 	bool debug;
@@ -40,7 +41,8 @@ void daemon_options_free(struct daemon_options *o);
  * an exit status. */
 MUST_CHECK int daemon_options_parse(struct daemon_options *o, const char *const *lists, int count);
 
-/* Both paths made absolute, and checked, also against each other.  Gives an exit status. */
+/* The paths made absolute, because the daemon leaves the working directory, and checked, also
+ * against each other.  Gives an exit status. */
 MUST_CHECK int daemon_options_paths(struct daemon_options *o, const char *volume,
 				    const char *mountpoint);
 
