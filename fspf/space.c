@@ -50,10 +50,10 @@ struct fspf_space *fspf_space_free(struct fspf_space *sp)
 	if (!sp)
 		return NULL;
 	for (i = 0; i < sp->nsegments; i++)
-		space_segment_free(sp->segments[i]);
+		fspf_space_segment_free(sp->segments[i]);
 	free(sp->segments);
-	space_runs_free(&sp->open);
-	space_runs_free(&sp->frozen);
+	fspf_space_runs_free(&sp->open);
+	fspf_space_runs_free(&sp->frozen);
 	pthread_cond_destroy(&sp->changed);
 	pthread_mutex_destroy(&sp->lock);
 	free(sp);
@@ -79,7 +79,7 @@ static int grow_table(struct fspf_space *sp, uint64_t nsegments)
 	return 0;
 }
 
-int space_need_segment(struct fspf_space *sp, uint64_t number, struct space_segment **ret)
+int fspf_space_need_segment(struct fspf_space *sp, uint64_t number, struct space_segment **ret)
 {
 	uint64_t max = sp->segments_max ? sp->segments_max : SPACE_SEGMENTS_MAX;
 	int r = 0;
@@ -89,13 +89,13 @@ int space_need_segment(struct fspf_space *sp, uint64_t number, struct space_segm
 	if (number > sp->nsegments)
 		r = grow_table(sp, number);
 	if (!r && !sp->segments[number - 1])
-		r = space_segment_new(sp->segment_blocks, &sp->segments[number - 1]);
+		r = fspf_space_segment_new(sp->segment_blocks, &sp->segments[number - 1]);
 	if (!r)
 		*ret = sp->segments[number - 1];
 	return r;
 }
 
-struct space_piece space_cut(const struct fspf_space *sp, uint64_t block, uint64_t count)
+struct space_piece fspf_space_cut(const struct fspf_space *sp, uint64_t block, uint64_t count)
 {
 	struct space_piece piece;
 
@@ -113,24 +113,24 @@ static int mark_piece(struct fspf_space *sp, const struct space_piece *piece)
 
 	if (!piece->number)
 		return -EBADMSG;
-	r = space_need_segment(sp, piece->number, &seg);
+	r = fspf_space_need_segment(sp, piece->number, &seg);
 	if (r)
 		return r == -ENOSPC ? -EBADMSG : r;
 	nfree = seg->free;
 	nreserved = seg->nreserved;
-	r = space_segment_mark(seg, piece->start, piece->count);
+	r = fspf_space_segment_mark(seg, piece->start, piece->count);
 	sp->free += (uint64_t)seg->free - nfree; /* either may be the larger one */
 	sp->reserved += seg->nreserved - nreserved;
 	return r;
 }
 
-int space_mark_locked(struct fspf_space *sp, uint64_t block, uint64_t count)
+int fspf_space_mark_locked(struct fspf_space *sp, uint64_t block, uint64_t count)
 {
 	struct space_piece piece;
 	int r = 0;
 
 	for (; count && !r; block += piece.count, count -= piece.count) {
-		piece = space_cut(sp, block, count);
+		piece = fspf_space_cut(sp, block, count);
 		r = mark_piece(sp, &piece);
 	}
 	return r;
@@ -141,7 +141,7 @@ int fspf_space_mark(struct fspf_space *sp, uint64_t block, uint64_t count)
 	int r;
 
 	pthread_mutex_lock(&sp->lock);
-	r = space_mark_locked(sp, block, count);
+	r = fspf_space_mark_locked(sp, block, count);
 	pthread_mutex_unlock(&sp->lock);
 	return r;
 }
@@ -155,14 +155,14 @@ void fspf_space_ready(struct fspf_space *sp, int error)
 	pthread_mutex_unlock(&sp->lock);
 }
 
-int space_wait_ready(struct fspf_space *sp)
+int fspf_space_wait_ready(struct fspf_space *sp)
 {
 	while (!sp->ready)
 		pthread_cond_wait(&sp->changed, &sp->lock);
 	return sp->error;
 }
 
-bool space_wait_trim(struct fspf_space *sp)
+bool fspf_space_wait_trim(struct fspf_space *sp)
 {
 	if (!sp->trimming)
 		return false;
@@ -206,11 +206,11 @@ bool fspf_space_check(struct fspf_space *sp)
 	bool ok;
 
 	pthread_mutex_lock(&sp->lock);
-	ok = !sp->broken && sp->promised <= sp->free && space_deferred_check(sp);
+	ok = !sp->broken && sp->promised <= sp->free && fspf_space_deferred_check(sp);
 	for (i = 0; i < sp->nsegments; i++) {
 		if (!sp->segments[i])
 			continue;
-		ok = ok && space_segment_check(sp->segments[i]);
+		ok = ok && fspf_space_segment_check(sp->segments[i]);
 		nfree += sp->segments[i]->free;
 		reserved += sp->segments[i]->nreserved;
 		trimming += sp->segments[i]->ntrimming;

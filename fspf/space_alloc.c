@@ -13,7 +13,7 @@
  * node of a delete.  So when space is tight and cannot grow, requests that take single blocks are
  * given the fragments that no node fits, and the longer runs are left to nodes.
  *
- *   S1  take() is the only way out, and space_segment_find shows it clear bits alone.
+ *   S1  take() is the only way out, and fspf_space_segment_find shows it clear bits alone.
  *   S3  promised <= free: promise raises one after the other; an allocation from the promise lowers
  *       both, any other takes only from the difference.
  *   S5  A clear bit lies in a reserved group.
@@ -63,7 +63,7 @@ static int back_groups(struct fspf_space *sp, uint64_t number, uint32_t group, u
 	struct space_segment *seg;
 	int r;
 
-	r = space_need_segment(sp, number, &seg);
+	r = fspf_space_need_segment(sp, number, &seg);
 	if (r)
 		return r;
 	r = sp->store->ops->reserve(sp->store, block, (uint64_t)count * FSPF_SPACE_GROUP);
@@ -75,7 +75,7 @@ static int back_groups(struct fspf_space *sp, uint64_t number, uint32_t group, u
 	sp->store_full = r == -ENOSPC;
 	if (r)
 		return r;
-	space_segment_back(seg, group, count);
+	fspf_space_segment_back(seg, group, count);
 	sp->free += (uint64_t)count * FSPF_SPACE_GROUP;
 	sp->reserved += count;
 	return 0;
@@ -101,8 +101,8 @@ static bool next_gap(const struct fspf_space *sp, uint32_t max, struct gap *ret)
 		seg = sp->segments[at];
 		count = (uint32_t)min_u64(max, space_groups(sp));
 		if (seg)
-			count = space_segment_unbacked(seg, i ? 0 : start / FSPF_SPACE_GROUP, max,
-						       &group);
+			count = fspf_space_segment_unbacked(seg, i ? 0 : start / FSPF_SPACE_GROUP,
+							    max, &group);
 	}
 	*ret = (struct gap){.number = at + 1, .group = group, .count = count};
 	return count;
@@ -142,7 +142,7 @@ static uint32_t find(struct fspf_space *sp, const struct space_wish *wish, uint6
 		seg = sp->segments[at];
 		if (!seg)
 			continue;
-		count = space_segment_find(seg, i ? 0 : start, wish, &found);
+		count = fspf_space_segment_find(seg, i ? 0 : start, wish, &found);
 		if (count) {
 			*ret_block = (at + 1) * sp->segment_blocks + found;
 			return count;
@@ -190,12 +190,12 @@ static uint32_t extend(struct fspf_space *sp, uint64_t block, uint32_t count, ui
 
 	if (count == want || end % FSPF_SPACE_GROUP || end == sp->segment_blocks)
 		return count;
-	more = space_segment_unbacked(seg, end / FSPF_SPACE_GROUP, more, &group);
+	more = fspf_space_segment_unbacked(seg, end / FSPF_SPACE_GROUP, more, &group);
 	if (!more || group != end / FSPF_SPACE_GROUP || sp->store_full)
 		return count;
 	if (back_groups(sp, number, group, more))
 		return count;
-	return space_segment_find(seg, start, &wish, &start);
+	return fspf_space_segment_find(seg, start, &wish, &start);
 }
 
 /* Reserve more until there is a run of @least. */
@@ -248,7 +248,7 @@ static void take(struct fspf_space *sp, uint64_t block, uint32_t count, bool pro
 {
 	struct space_segment *seg = sp->segments[block / sp->segment_blocks - 1];
 
-	space_segment_take(seg, (uint32_t)(block % sp->segment_blocks), count);
+	fspf_space_segment_take(seg, (uint32_t)(block % sp->segment_blocks), count);
 	sp->free -= count;
 	if (promised)
 		sp->promised -= count;
@@ -285,11 +285,11 @@ int fspf_space_alloc(struct fspf_space *sp, uint32_t want, uint32_t least, bool 
 		return -EINVAL;
 	want = (uint32_t)min_u64(want, sp->segment_blocks);
 	pthread_mutex_lock(&sp->lock);
-	r = space_wait_ready(sp);
+	r = fspf_space_wait_ready(sp);
 	if (!r) {
 		do
 			r = try_alloc(sp, want, least, promised, &block, &count);
-		while (r == -ENOSPC && space_wait_trim(sp));
+		while (r == -ENOSPC && fspf_space_wait_trim(sp));
 	}
 	pthread_mutex_unlock(&sp->lock);
 	if (!r) {
@@ -302,7 +302,7 @@ int fspf_space_alloc(struct fspf_space *sp, uint32_t want, uint32_t least, bool 
 void fspf_space_unalloc(struct fspf_space *sp, uint64_t block, uint64_t count)
 {
 	pthread_mutex_lock(&sp->lock);
-	space_give(sp, block, count);
+	fspf_space_give(sp, block, count);
 	pthread_mutex_unlock(&sp->lock);
 }
 
@@ -311,11 +311,11 @@ int fspf_space_promise(struct fspf_space *sp, uint64_t count, uint64_t keep)
 	int r;
 
 	pthread_mutex_lock(&sp->lock);
-	r = space_wait_ready(sp);
+	r = fspf_space_wait_ready(sp);
 	if (!r) {
 		do
 			r = back_up_to(sp, sp->promised + count + keep);
-		while (r == -ENOSPC && space_wait_trim(sp));
+		while (r == -ENOSPC && fspf_space_wait_trim(sp));
 	}
 	if (!r) {
 		sp->promised += count;

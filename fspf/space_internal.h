@@ -10,7 +10,7 @@
  * In the latter two its word is all ones, so a clear bit is a block that is free *and* reserved,
  * and whoever looks for clear bits cannot break S5.  `free` always counts clear bits.
  *
- * Functions whose names begin with space_segment_ know one segment and no lock; the others are
+ * Functions whose names begin with fspf_space_segment_ know one segment and no lock; the others are
  * called with the space's lock held.
  */
 #ifndef FSPF_FSPF_SPACE_INTERNAL_H
@@ -77,8 +77,8 @@ struct fspf_space {
 };
 
 /* Bits. */
-uint32_t space_next_clear(const uint64_t *words, uint32_t from, uint32_t end);
-uint32_t space_next_set(const uint64_t *words, uint32_t from, uint32_t end);
+uint32_t fspf_space_next_clear(const uint64_t *words, uint32_t from, uint32_t end);
+uint32_t fspf_space_next_set(const uint64_t *words, uint32_t from, uint32_t end);
 
 static inline bool space_bit(const uint64_t *words, uint32_t i)
 {
@@ -86,30 +86,30 @@ static inline bool space_bit(const uint64_t *words, uint32_t i)
 }
 
 /* One segment; a new one has nothing reserved. */
-MUST_CHECK int space_segment_new(uint32_t nblocks, struct space_segment **ret);
-void space_segment_free(struct space_segment *seg);
+MUST_CHECK int fspf_space_segment_new(uint32_t nblocks, struct space_segment **ret);
+void fspf_space_segment_free(struct space_segment *seg);
 
 /* The first run at or after @from that fits; its length, at most @wish->want, or 0. */
-uint32_t space_segment_find(struct space_segment *seg, uint32_t from, const struct space_wish *wish,
-			    uint32_t *ret_start);
-void space_segment_take(struct space_segment *seg, uint32_t start, uint32_t count);
+uint32_t fspf_space_segment_find(struct space_segment *seg, uint32_t from,
+				 const struct space_wish *wish, uint32_t *ret_start);
+void fspf_space_segment_take(struct space_segment *seg, uint32_t start, uint32_t count);
 /* The number of blocks that were in use and are free now: @count, unless the caller errs. */
-uint32_t space_segment_give(struct space_segment *seg, uint32_t start, uint32_t count);
+uint32_t fspf_space_segment_give(struct space_segment *seg, uint32_t start, uint32_t count);
 /* Loading: in use, and its groups reserved.  -EBADMSG: it was in use before. */
-MUST_CHECK int space_segment_mark(struct space_segment *seg, uint32_t start, uint32_t count);
+MUST_CHECK int fspf_space_segment_mark(struct space_segment *seg, uint32_t start, uint32_t count);
 
 /* The first group at or after @from that is neither reserved nor being trimmed, and how many such
  * follow it (at most @max); 0 when there is none. */
-uint32_t space_segment_unbacked(const struct space_segment *seg, uint32_t from, uint32_t max,
-				uint32_t *ret_group);
-void space_segment_back(struct space_segment *seg, uint32_t group, uint32_t count);
+uint32_t fspf_space_segment_unbacked(const struct space_segment *seg, uint32_t from, uint32_t max,
+				     uint32_t *ret_group);
+void fspf_space_segment_back(struct space_segment *seg, uint32_t group, uint32_t count);
 /* A group that is reserved and free begins to be trimmed; false if it is not that. */
-bool space_segment_trim(struct space_segment *seg, uint32_t group);
-uint32_t space_segment_next_trimming(const struct space_segment *seg, uint32_t *ret_group);
-void space_segment_trimmed(struct space_segment *seg, uint32_t group, uint32_t count);
+bool fspf_space_segment_trim(struct space_segment *seg, uint32_t group);
+uint32_t fspf_space_segment_next_trimming(const struct space_segment *seg, uint32_t *ret_group);
+void fspf_space_segment_trimmed(struct space_segment *seg, uint32_t group, uint32_t count);
 /* The blocks of one group that are in use, by bit. */
-uint64_t space_segment_used(const struct space_segment *seg, uint32_t group);
-bool space_segment_check(const struct space_segment *seg);
+uint64_t fspf_space_segment_used(const struct space_segment *seg, uint32_t group);
+bool fspf_space_segment_check(const struct space_segment *seg);
 
 /* Segments of a space. */
 static inline uint32_t space_groups(const struct fspf_space *sp)
@@ -118,23 +118,23 @@ static inline uint32_t space_groups(const struct fspf_space *sp)
 }
 
 /* Segment @number, made if it is not known; -ENOSPC beyond the limit. */
-MUST_CHECK int space_need_segment(struct fspf_space *sp, uint64_t number,
-				  struct space_segment **ret);
+MUST_CHECK int fspf_space_need_segment(struct fspf_space *sp, uint64_t number,
+				       struct space_segment **ret);
 
 /* Blocks [block, block + count) cut at segments: the first piece, as a run in its segment. */
 struct space_piece {
 	uint64_t number; /* the segment's */
 	uint32_t start, count;
 };
-struct space_piece space_cut(const struct fspf_space *sp, uint64_t block, uint64_t count);
+struct space_piece fspf_space_cut(const struct fspf_space *sp, uint64_t block, uint64_t count);
 
 /* Wait until loading is over; its result. */
-MUST_CHECK int space_wait_ready(struct fspf_space *sp);
+MUST_CHECK int fspf_space_wait_ready(struct fspf_space *sp);
 /* If something is being trimmed, wait until that has got on; false if nothing is. */
-bool space_wait_trim(struct fspf_space *sp);
-MUST_CHECK int space_mark_locked(struct fspf_space *sp, uint64_t block, uint64_t count);
-void space_give(struct fspf_space *sp, uint64_t block, uint64_t count);
-void space_runs_free(struct space_runs *runs);
-bool space_deferred_check(const struct fspf_space *sp);
+bool fspf_space_wait_trim(struct fspf_space *sp);
+MUST_CHECK int fspf_space_mark_locked(struct fspf_space *sp, uint64_t block, uint64_t count);
+void fspf_space_give(struct fspf_space *sp, uint64_t block, uint64_t count);
+void fspf_space_runs_free(struct space_runs *runs);
+bool fspf_space_deferred_check(const struct fspf_space *sp);
 
 #endif

@@ -51,8 +51,8 @@ static void piece_init(const struct fspf_space *sp, uint64_t index, struct piece
 /* The next run of blocks in use at or after @from; false when there is none. */
 static bool next_run(const struct piece *p, uint32_t from, uint32_t *ret_start, uint32_t *ret_end)
 {
-	*ret_start = space_next_set(p->words, from, p->nblocks);
-	*ret_end = space_next_clear(p->words, *ret_start, p->nblocks);
+	*ret_start = fspf_space_next_set(p->words, from, p->nblocks);
+	*ret_end = fspf_space_next_clear(p->words, *ret_start, p->nblocks);
 	return *ret_start < p->nblocks;
 }
 
@@ -107,7 +107,7 @@ static int load_piece(const struct fspf_space *sp, struct piece *p)
 		return -ENOENT;
 	seg = sp->segments[p->number - 1];
 	for (i = 0; i < p->nblocks / 64; i++)
-		p->words[i] = space_segment_used(seg, p->start / 64 + i);
+		p->words[i] = fspf_space_segment_used(seg, p->start / 64 + i);
 	count_runs(p);
 	return p->nruns ? 0 : -ENOENT;
 }
@@ -190,8 +190,8 @@ int fspf_space_decode(struct fspf_space *sp, uint64_t index, const void *entry, 
 		r = -EBADMSG;
 	pthread_mutex_lock(&sp->lock);
 	while (!r && next_run(&p, end, &start, &end))
-		r = space_mark_locked(sp, p.number * sp->segment_blocks + p.start + start,
-				      end - start);
+		r = fspf_space_mark_locked(sp, p.number * sp->segment_blocks + p.start + start,
+					   end - start);
 	pthread_mutex_unlock(&sp->lock);
 	return r;
 }

@@ -9,7 +9,7 @@
  * moving one costs nothing and cannot fail.  Should the memory for a note not be had, the run
  * stays in use until the map is next rebuilt: space is lost, never reused early.
  *
- *   S2  Only space_give() clears bits, and a run of an older generation comes to it from
+ *   S2  Only fspf_space_give() clears bits, and a run of an older generation comes to it from
  *       published() alone.
  *
  * Trimming: the groups that became free are marked (which takes them out of reach), the lock is
@@ -73,7 +73,7 @@ static void runs_move(struct space_runs *from, struct space_runs *to)
 	*from = (struct space_runs){0};
 }
 
-void space_runs_free(struct space_runs *runs)
+void fspf_space_runs_free(struct space_runs *runs)
 {
 	struct space_chunk *c;
 
@@ -90,16 +90,16 @@ static struct space_segment *known_segment(const struct fspf_space *sp, uint64_t
 }
 
 /* Blocks that were not in use stay as they are, and the check tells. */
-void space_give(struct fspf_space *sp, uint64_t block, uint64_t count)
+void fspf_space_give(struct fspf_space *sp, uint64_t block, uint64_t count)
 {
 	struct space_segment *seg;
 	struct space_piece piece;
 	uint32_t given;
 
 	for (; count; block += piece.count, count -= piece.count) {
-		piece = space_cut(sp, block, count);
+		piece = fspf_space_cut(sp, block, count);
 		seg = known_segment(sp, piece.number);
-		given = seg ? space_segment_give(seg, piece.start, piece.count) : 0;
+		given = seg ? fspf_space_segment_give(seg, piece.start, piece.count) : 0;
 		if (given != piece.count)
 			sp->broken = true;
 		sp->free += given;
@@ -110,7 +110,7 @@ void fspf_space_release(struct fspf_space *sp, uint64_t block, uint64_t count, u
 {
 	pthread_mutex_lock(&sp->lock);
 	if (birth >= sp->generation)
-		space_give(sp, block, count);
+		fspf_space_give(sp, block, count);
 	else
 		(void)runs_add(&sp->open, block, count);
 	pthread_mutex_unlock(&sp->lock);
@@ -135,7 +135,8 @@ void fspf_space_thaw(struct fspf_space *sp)
 static void mark_group_for_trim(struct fspf_space *sp, struct space_segment *seg, uint32_t group,
 				uint64_t leave)
 {
-	if (sp->free < sp->promised + leave + FSPF_SPACE_GROUP || !space_segment_trim(seg, group))
+	if (sp->free < sp->promised + leave + FSPF_SPACE_GROUP ||
+	    !fspf_space_segment_trim(seg, group))
 		return;
 	sp->free -= FSPF_SPACE_GROUP;
 	sp->reserved--;
@@ -150,7 +151,7 @@ static void mark_for_trim(struct fspf_space *sp, uint64_t block, uint64_t count,
 	uint32_t g, end;
 
 	for (; count; block += piece.count, count -= piece.count) {
-		piece = space_cut(sp, block, count);
+		piece = fspf_space_cut(sp, block, count);
 		seg = known_segment(sp, piece.number);
 		end = piece.start + piece.count;
 		for (g = piece.start / FSPF_SPACE_GROUP; seg && g * FSPF_SPACE_GROUP < end; g++)
@@ -166,12 +167,12 @@ static void trim_segment(struct fspf_space *sp, uint64_t index)
 	uint32_t group, count;
 	uint64_t block;
 
-	while (seg && (count = space_segment_next_trimming(seg, &group))) {
+	while (seg && (count = fspf_space_segment_next_trimming(seg, &group))) {
 		block = (index + 1) * sp->segment_blocks + (uint64_t)group * FSPF_SPACE_GROUP;
 		pthread_mutex_unlock(&sp->lock);
 		sp->store->ops->trim(sp->store, block, (uint64_t)count * FSPF_SPACE_GROUP);
 		pthread_mutex_lock(&sp->lock);
-		space_segment_trimmed(seg, group, count);
+		fspf_space_segment_trimmed(seg, group, count);
 		sp->trimming -= count;
 		sp->store_full = false;
 		pthread_cond_broadcast(&sp->changed);
@@ -200,7 +201,7 @@ static void give_runs(struct fspf_space *sp, const struct space_runs *runs)
 
 	for (c = runs->first; c; c = c->next)
 		for (i = 0; i < c->nruns; i++)
-			space_give(sp, c->runs[i].block, c->runs[i].count);
+			fspf_space_give(sp, c->runs[i].block, c->runs[i].count);
 	for (c = runs->first; c; c = c->next)
 		for (i = 0; i < c->nruns; i++)
 			mark_for_trim(sp, c->runs[i].block, c->runs[i].count, sp->keep);
@@ -217,7 +218,7 @@ void fspf_space_published(struct fspf_space *sp)
 	give_runs(sp, &runs);
 	sp->keep = 0;
 	pthread_mutex_unlock(&sp->lock);
-	space_runs_free(&runs);
+	fspf_space_runs_free(&runs);
 }
 
 void fspf_space_trim_free(struct fspf_space *sp)
@@ -238,7 +239,7 @@ static bool check_deferred_block(const struct fspf_space *sp, uint64_t block, ui
 	uint32_t at = (uint32_t)(block % sp->segment_blocks);
 	uint64_t bit = UINT64_C(1) << at % 64;
 
-	if (!seg || !(space_segment_used(seg, at / 64) & bit) || seen[block / 64] & bit)
+	if (!seg || !(fspf_space_segment_used(seg, at / 64) & bit) || seen[block / 64] & bit)
 		return false;
 	seen[block / 64] |= bit;
 	return true;
@@ -258,7 +259,7 @@ static bool check_runs(const struct fspf_space *sp, const struct space_runs *run
 	return total == runs->blocks;
 }
 
-bool space_deferred_check(const struct fspf_space *sp)
+bool fspf_space_deferred_check(const struct fspf_space *sp)
 {
 	uint64_t *seen = calloc(sp->nsegments + 1, sp->segment_blocks / 8);
 	bool ok;

@@ -15,7 +15,7 @@
 
 static_assert(FSPF_SPACE_GROUP == 64, "a group is one word");
 
-uint32_t space_next_clear(const uint64_t *words, uint32_t from, uint32_t end)
+uint32_t fspf_space_next_clear(const uint64_t *words, uint32_t from, uint32_t end)
 {
 	uint64_t word;
 	uint32_t w = from / 64;
@@ -32,7 +32,7 @@ uint32_t space_next_clear(const uint64_t *words, uint32_t from, uint32_t end)
 	return from < end ? from : end;
 }
 
-uint32_t space_next_set(const uint64_t *words, uint32_t from, uint32_t end)
+uint32_t fspf_space_next_set(const uint64_t *words, uint32_t from, uint32_t end)
 {
 	uint64_t word;
 	uint32_t w = from / 64;
@@ -92,7 +92,7 @@ static void clear_bit(uint64_t *words, uint32_t i)
 	words[i / 64] &= ~(UINT64_C(1) << i % 64);
 }
 
-int space_segment_new(uint32_t nblocks, struct space_segment **ret)
+int fspf_space_segment_new(uint32_t nblocks, struct space_segment **ret)
 {
 	size_t groups = nblocks / FSPF_SPACE_GROUP, words = (groups + 63) / 64;
 	struct space_segment *seg = calloc(1, sizeof(*seg) + (groups + 2 * words) * 8);
@@ -108,7 +108,7 @@ int space_segment_new(uint32_t nblocks, struct space_segment **ret)
 	return 0;
 }
 
-void space_segment_free(struct space_segment *seg)
+void fspf_space_segment_free(struct space_segment *seg)
 {
 	free(seg);
 }
@@ -124,34 +124,35 @@ static uint32_t measure(const struct space_segment *seg, uint32_t start,
 		start = clear_run_start(seg->busy, start);
 		reach = (uint64_t)wish->most + 1;
 	}
-	return space_next_set(seg->busy, start, (uint32_t)min_u64(start + reach, seg->nblocks)) -
+	return fspf_space_next_set(seg->busy, start,
+				   (uint32_t)min_u64(start + reach, seg->nblocks)) -
 	       start;
 }
 
-uint32_t space_segment_find(struct space_segment *seg, uint32_t from, const struct space_wish *wish,
-			    uint32_t *ret_start)
+uint32_t fspf_space_segment_find(struct space_segment *seg, uint32_t from,
+				 const struct space_wish *wish, uint32_t *ret_start)
 {
 	uint32_t start, end, len, longest = 0, i = from;
 
 	if (seg->free < wish->least || seg->longest < wish->least)
 		return 0;
-	while ((start = space_next_clear(seg->busy, i, seg->nblocks)) < seg->nblocks) {
+	while ((start = fspf_space_next_clear(seg->busy, i, seg->nblocks)) < seg->nblocks) {
 		len = measure(seg, start, wish);
 		end = (uint32_t)min_u64((uint64_t)start + wish->want, seg->nblocks);
-		end = space_next_set(seg->busy, start, end);
+		end = fspf_space_next_set(seg->busy, start, end);
 		if (len <= wish->most && end - start >= wish->least) {
 			*ret_start = start;
 			return end - start;
 		}
 		longest = (uint32_t)max_u64(longest, len);
-		i = space_next_set(seg->busy, end, seg->nblocks);
+		i = fspf_space_next_set(seg->busy, end, seg->nblocks);
 	}
 	if (!from && wish->most == SPACE_ANY) /* all of them were shorter than least <= want */
 		seg->longest = longest;
 	return 0;
 }
 
-void space_segment_take(struct space_segment *seg, uint32_t start, uint32_t count)
+void fspf_space_segment_take(struct space_segment *seg, uint32_t start, uint32_t count)
 {
 	uint32_t w, end = start + count;
 
@@ -164,18 +165,18 @@ void space_segment_take(struct space_segment *seg, uint32_t start, uint32_t coun
 static void note_run(struct space_segment *seg, uint32_t start, uint32_t end)
 {
 	uint32_t first = clear_run_start(seg->busy, start);
-	uint32_t last = space_next_set(seg->busy, end, seg->nblocks);
+	uint32_t last = fspf_space_next_set(seg->busy, end, seg->nblocks);
 
 	seg->longest = (uint32_t)max_u64(seg->longest, last - first);
 }
 
-uint32_t space_segment_give(struct space_segment *seg, uint32_t start, uint32_t count)
+uint32_t fspf_space_segment_give(struct space_segment *seg, uint32_t start, uint32_t count)
 {
 	uint32_t w, given = 0, end = start + count;
 	uint64_t mask;
 
 	for (w = start / 64; w * 64 < end; w++) {
-		mask = mask_in_word(start, end, w) & space_segment_used(seg, w);
+		mask = mask_in_word(start, end, w) & fspf_space_segment_used(seg, w);
 		seg->busy[w] &= ~mask;
 		given += popcount(mask);
 	}
@@ -184,13 +185,13 @@ uint32_t space_segment_give(struct space_segment *seg, uint32_t start, uint32_t 
 	return given;
 }
 
-int space_segment_mark(struct space_segment *seg, uint32_t start, uint32_t count)
+int fspf_space_segment_mark(struct space_segment *seg, uint32_t start, uint32_t count)
 {
 	uint32_t w, end = start + count;
 
 	for (w = start / 64; w * 64 < end; w++) {
 		if (!space_bit(seg->reserved, w))
-			space_segment_back(seg, w, 1);
+			fspf_space_segment_back(seg, w, 1);
 		if (seg->busy[w] & mask_in_word(start, end, w))
 			return -EBADMSG;
 		seg->busy[w] |= mask_in_word(start, end, w);
@@ -204,8 +205,8 @@ static bool is_unbacked(const struct space_segment *seg, uint32_t group)
 	return !space_bit(seg->reserved, group) && !space_bit(seg->trimming, group);
 }
 
-uint32_t space_segment_unbacked(const struct space_segment *seg, uint32_t from, uint32_t max,
-				uint32_t *ret_group)
+uint32_t fspf_space_segment_unbacked(const struct space_segment *seg, uint32_t from, uint32_t max,
+				     uint32_t *ret_group)
 {
 	uint32_t first, n = 0, groups = seg->nblocks / FSPF_SPACE_GROUP;
 
@@ -220,7 +221,7 @@ uint32_t space_segment_unbacked(const struct space_segment *seg, uint32_t from, 
 	return n;
 }
 
-void space_segment_back(struct space_segment *seg, uint32_t group, uint32_t count)
+void fspf_space_segment_back(struct space_segment *seg, uint32_t group, uint32_t count)
 {
 	uint32_t g;
 
@@ -233,7 +234,7 @@ void space_segment_back(struct space_segment *seg, uint32_t group, uint32_t coun
 	note_run(seg, group * FSPF_SPACE_GROUP, (group + count) * FSPF_SPACE_GROUP);
 }
 
-bool space_segment_trim(struct space_segment *seg, uint32_t group)
+bool fspf_space_segment_trim(struct space_segment *seg, uint32_t group)
 {
 	if (!space_bit(seg->reserved, group) || seg->busy[group])
 		return false;
@@ -246,19 +247,19 @@ bool space_segment_trim(struct space_segment *seg, uint32_t group)
 	return true;
 }
 
-uint32_t space_segment_next_trimming(const struct space_segment *seg, uint32_t *ret_group)
+uint32_t fspf_space_segment_next_trimming(const struct space_segment *seg, uint32_t *ret_group)
 {
 	uint32_t first, end, groups = seg->nblocks / FSPF_SPACE_GROUP;
 
 	if (!seg->ntrimming)
 		return 0;
-	first = space_next_set(seg->trimming, 0, groups);
-	end = space_next_clear(seg->trimming, first, groups);
+	first = fspf_space_next_set(seg->trimming, 0, groups);
+	end = fspf_space_next_clear(seg->trimming, first, groups);
 	*ret_group = first;
 	return end - first;
 }
 
-void space_segment_trimmed(struct space_segment *seg, uint32_t group, uint32_t count)
+void fspf_space_segment_trimmed(struct space_segment *seg, uint32_t group, uint32_t count)
 {
 	uint32_t g;
 
@@ -267,12 +268,12 @@ void space_segment_trimmed(struct space_segment *seg, uint32_t group, uint32_t c
 	seg->ntrimming -= count;
 }
 
-uint64_t space_segment_used(const struct space_segment *seg, uint32_t group)
+uint64_t fspf_space_segment_used(const struct space_segment *seg, uint32_t group)
 {
 	return space_bit(seg->reserved, group) ? seg->busy[group] : 0;
 }
 
-bool space_segment_check(const struct space_segment *seg)
+bool fspf_space_segment_check(const struct space_segment *seg)
 {
 	uint32_t g, start, end = 0, free_blocks = 0, nreserved = 0, ntrimming = 0;
 	bool reserved, trimming, ok = true;
@@ -285,8 +286,8 @@ bool space_segment_check(const struct space_segment *seg)
 		ntrimming += trimming;
 		free_blocks += FSPF_SPACE_GROUP - popcount(seg->busy[g]);
 	}
-	while ((start = space_next_clear(seg->busy, end, seg->nblocks)) < seg->nblocks) {
-		end = space_next_set(seg->busy, start, seg->nblocks);
+	while ((start = fspf_space_next_clear(seg->busy, end, seg->nblocks)) < seg->nblocks) {
+		end = fspf_space_next_set(seg->busy, start, seg->nblocks);
 		ok = ok && end - start <= seg->longest;
 	}
 	return ok && free_blocks == seg->free && nreserved == seg->nreserved &&

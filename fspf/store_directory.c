@@ -123,15 +123,15 @@ static int directory_read(struct fspf_store *s, uint64_t block, void *data, size
 	r = locate(s, block, len / FSPF_BLOCK_SIZE, &place);
 	if (r)
 		return r;
-	r = store_files_get(&d->files, place.segment, false, &file);
+	r = fspf_store_files_get(&d->files, place.segment, false, &file);
 	if (r == -ENOENT) {
 		memset(data, 0, len);
 		return 0;
 	}
 	if (r)
 		return r;
-	r = read_all(store_file_fd(file), data, len, place.offset);
-	store_files_put(&d->files, file, false);
+	r = read_all(fspf_store_file_fd(file), data, len, place.offset);
+	fspf_store_files_put(&d->files, file, false);
 	return r;
 }
 
@@ -147,20 +147,20 @@ static int directory_write(struct fspf_store *s, uint64_t block, const void *dat
 	r = locate_for_change(s, block, len / FSPF_BLOCK_SIZE, &place);
 	if (r)
 		return r;
-	r = store_files_get(&d->files, place.segment, true, &file);
+	r = fspf_store_files_get(&d->files, place.segment, true, &file);
 	if (r)
 		return r;
-	r = write_all(store_file_fd(file), data, len, place.offset);
+	r = write_all(fspf_store_file_fd(file), data, len, place.offset);
 	if (!r && len >= WRITEBACK_MIN)
-		(void)sync_file_range(store_file_fd(file), (off_t)place.offset, (off_t)len,
+		(void)sync_file_range(fspf_store_file_fd(file), (off_t)place.offset, (off_t)len,
 				      SYNC_FILE_RANGE_WRITE);
-	store_files_put(&d->files, file, true);
+	fspf_store_files_put(&d->files, file, true);
 	return r;
 }
 
 static int directory_barrier(struct fspf_store *s)
 {
-	return s->read_only ? -EROFS : store_files_sync(&directory_of(s)->files);
+	return s->read_only ? -EROFS : fspf_store_files_sync(&directory_of(s)->files);
 }
 
 static int reserve_range(int fd, const struct place *place)
@@ -185,11 +185,11 @@ static int directory_reserve(struct fspf_store *s, uint64_t block, uint64_t coun
 	r = locate_for_change(s, block, count, &place);
 	if (r || !count)
 		return r;
-	r = store_files_get(&d->files, place.segment, true, &file);
+	r = fspf_store_files_get(&d->files, place.segment, true, &file);
 	if (r)
 		return r;
-	r = reserve_range(store_file_fd(file), &place);
-	store_files_put(&d->files, file, false);
+	r = reserve_range(fspf_store_file_fd(file), &place);
+	fspf_store_files_put(&d->files, file, false);
 	return r;
 }
 
@@ -201,11 +201,11 @@ static void directory_trim(struct fspf_store *s, uint64_t block, uint64_t count)
 
 	if (locate_for_change(s, block, count, &place) || !place.segment || !count)
 		return;
-	if (store_files_get(&d->files, place.segment, false, &file))
+	if (fspf_store_files_get(&d->files, place.segment, false, &file))
 		return;
-	(void)fallocate(store_file_fd(file), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+	(void)fallocate(fspf_store_file_fd(file), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 			(off_t)place.offset, (off_t)place.len);
-	store_files_put(&d->files, file, false);
+	fspf_store_files_put(&d->files, file, false);
 }
 
 static int directory_available(struct fspf_store *s, uint64_t *ret_bytes)
@@ -220,14 +220,14 @@ static int directory_available(struct fspf_store *s, uint64_t *ret_bytes)
 
 static int directory_segments(struct fspf_store *s, uint64_t *ret_highest)
 {
-	return store_files_highest(&directory_of(s)->files, ret_highest);
+	return fspf_store_files_highest(&directory_of(s)->files, ret_highest);
 }
 
 static void directory_free(struct fspf_store *s)
 {
 	struct store_directory *d = directory_of(s);
 
-	store_files_close(&d->files);
+	fspf_store_files_close(&d->files);
 	free(d);
 }
 
@@ -242,7 +242,7 @@ static const struct fspf_store_ops directory_ops = {
 	.free = directory_free,
 };
 
-int store_directory_new(const struct store_opening *o, bool read_only, struct fspf_store **ret)
+int fspf_store_directory_new(const struct store_opening *o, bool read_only, struct fspf_store **ret)
 {
 	struct store_directory *d = calloc(1, sizeof(*d));
 	int r;
@@ -251,7 +251,7 @@ int store_directory_new(const struct store_opening *o, bool read_only, struct fs
 		return -ENOMEM;
 	d->store.ops = &directory_ops;
 	d->store.read_only = read_only;
-	r = store_files_init(&d->files, o->dir, o->segments, o->head, read_only, o->fresh);
+	r = fspf_store_files_init(&d->files, o->dir, o->segments, o->head, read_only, o->fresh);
 	if (r)
 		free(d);
 	else

@@ -17,7 +17,7 @@ struct store_opening {
 };
 
 /* Takes over the descriptors, on success alone.  -ENOMEM. */
-MUST_CHECK int store_directory_new(const struct store_opening *o, bool read_only,
-				   struct fspf_store **ret);
+MUST_CHECK int fspf_store_directory_new(const struct store_opening *o, bool read_only,
+					struct fspf_store **ret);
 
 #endif

@@ -44,12 +44,12 @@ struct store_file {
 	UT_hash_handle hh;
 };
 
-int store_file_fd(const struct store_file *file)
+int fspf_store_file_fd(const struct store_file *file)
 {
 	return file->fd;
 }
 
-uint64_t store_files_number(const char *name)
+uint64_t fspf_store_files_number(const char *name)
 {
 	uint64_t number = 0;
 
@@ -90,8 +90,8 @@ static void drop_file(struct store_files *files, struct store_file *file)
 	free(file);
 }
 
-int store_files_init(struct store_files *files, int volume_dir, int segments_dir, int head,
-		     bool read_only, bool fresh)
+int fspf_store_files_init(struct store_files *files, int volume_dir, int segments_dir, int head,
+			  bool read_only, bool fresh)
 {
 	struct store_file *file;
 	int r;
@@ -110,7 +110,7 @@ int store_files_init(struct store_files *files, int volume_dir, int segments_dir
 	return r;
 }
 
-void store_files_close(struct store_files *files)
+void fspf_store_files_close(struct store_files *files)
 {
 	while (files->lru)
 		drop_file(files, files->lru);
@@ -200,14 +200,14 @@ static void make_room(struct store_files *files)
 	if (files->nopen < STORE_FILES_MAX || evict(files))
 		return;
 	pthread_mutex_unlock(&files->lock);
-	r = store_files_sync(files);
+	r = fspf_store_files_sync(files);
 	pthread_mutex_lock(&files->lock);
 	if (!r) /* else the next barrier reports it: files->broken */
 		evict(files);
 }
 
-int store_files_get(struct store_files *files, uint64_t segment, bool create,
-		    struct store_file **ret)
+int fspf_store_files_get(struct store_files *files, uint64_t segment, bool create,
+			 struct store_file **ret)
 {
 	struct store_file *file;
 	int r = 0;
@@ -230,7 +230,7 @@ int store_files_get(struct store_files *files, uint64_t segment, bool create,
 	return r;
 }
 
-void store_files_put(struct store_files *files, struct store_file *file, bool written)
+void fspf_store_files_put(struct store_files *files, struct store_file *file, bool written)
 {
 	pthread_mutex_lock(&files->lock);
 	file->users--;
@@ -308,7 +308,7 @@ static int sync_file(int fd)
 	return r;
 }
 
-int store_files_sync(struct store_files *files)
+int fspf_store_files_sync(struct store_files *files)
 {
 	struct store_file *dirty, *file;
 	unsigned names;
@@ -328,7 +328,7 @@ int store_files_sync(struct store_files *files)
 		r = sync_names(files, names);
 	while ((file = dirty)) {
 		dirty = file->sync_next;
-		store_files_put(files, file, false);
+		fspf_store_files_put(files, file, false);
 	}
 	files->broken = r;
 out:
@@ -353,13 +353,13 @@ static int scan(struct store_files *files)
 		return r;
 	}
 	while (errno = 0, (entry = readdir(dir)))
-		files->highest = max_u64(files->highest, store_files_number(entry->d_name));
+		files->highest = max_u64(files->highest, fspf_store_files_number(entry->d_name));
 	r = -errno;
 	closedir(dir);
 	return r;
 }
 
-int store_files_highest(struct store_files *files, uint64_t *ret)
+int fspf_store_files_highest(struct store_files *files, uint64_t *ret)
 {
 	int r = 0;
 

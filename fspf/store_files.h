@@ -37,25 +37,25 @@ struct store_files {
 
 /* Takes over the three descriptors, on success alone.  @fresh: the volume's own names are new and
  * the first barrier makes them durable as well. */
-MUST_CHECK int store_files_init(struct store_files *files, int volume_dir, int segments_dir,
-				int head, bool read_only, bool fresh);
-void store_files_close(struct store_files *files);
+MUST_CHECK int fspf_store_files_init(struct store_files *files, int volume_dir, int segments_dir,
+				     int head, bool read_only, bool fresh);
+void fspf_store_files_close(struct store_files *files);
 
 /* The file of @segment, made if @create; -ENOENT when there is none. */
-MUST_CHECK int store_files_get(struct store_files *files, uint64_t segment, bool create,
-			       struct store_file **ret);
+MUST_CHECK int fspf_store_files_get(struct store_files *files, uint64_t segment, bool create,
+				    struct store_file **ret);
 /* @written: its contents changed, and the next barrier has to cover it. */
-void store_files_put(struct store_files *files, struct store_file *file, bool written);
-int store_file_fd(const struct store_file *file);
+void fspf_store_files_put(struct store_files *files, struct store_file *file, bool written);
+int fspf_store_file_fd(const struct store_file *file);
 
 /* Make all that was put as written, and all names, durable.  Once it has failed it fails for ever:
  * the kernel reports lost data once and forgets it. */
-MUST_CHECK int store_files_sync(struct store_files *files);
+MUST_CHECK int fspf_store_files_sync(struct store_files *files);
 
 /* The highest segment that has a file, 0 for none. */
-MUST_CHECK int store_files_highest(struct store_files *files, uint64_t *ret);
+MUST_CHECK int fspf_store_files_highest(struct store_files *files, uint64_t *ret);
 
 /* The number in a segment file's name (8 lower-case hex digits, not 0); 0 if it is no such name. */
-uint64_t store_files_number(const char *name);
+uint64_t fspf_store_files_number(const char *name);
 
 #endif

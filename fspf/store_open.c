@@ -108,7 +108,7 @@ int fspf_store_open_directory(const char *path, enum fspf_store_mode mode, struc
 	o.dir = open_path(path);
 	r = o.dir < 0 ? o.dir : open_parts(&o, mode);
 	if (!r)
-		r = store_directory_new(&o, mode != FSPF_STORE_READ_WRITE, ret);
+		r = fspf_store_directory_new(&o, mode != FSPF_STORE_READ_WRITE, ret);
 	if (r)
 		opening_close(&o);
 	return r;
@@ -167,7 +167,7 @@ static void remove_segments(int dir)
 		return;
 	}
 	while ((entry = readdir(d)))
-		if (store_files_number(entry->d_name))
+		if (fspf_store_files_number(entry->d_name))
 			unlinkat(fd, entry->d_name, 0);
 	closedir(d);
 	unlinkat(dir, SEGMENTS_NAME, AT_REMOVEDIR);
@@ -191,7 +191,7 @@ static int make_parts(struct store_opening *o, struct fspf_store **ret)
 	o->segments = make_segments_dir(o->dir);
 	r = o->segments < 0 ? o->segments : write_empty_head(o->head);
 	if (!r)
-		r = store_directory_new(o, false, ret);
+		r = fspf_store_directory_new(o, false, ret);
 	if (r)
 		remove_parts(o->dir);
 	return r;
