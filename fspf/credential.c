@@ -92,33 +92,30 @@ static void source_warn(const struct source *s, struct fspf_error *err)
 			  s->what, s->path);
 }
 
-static int credential_new(struct fspf_credential **ret, struct fspf_error *err)
+/* NULL when memory ran out. */
+static struct fspf_credential *credential_new(struct fspf_error *err)
 {
 	struct fspf_credential *c = calloc(1, sizeof(*c));
-	int r = 0;
 
-	if (c)
-		*ret = c;
-	else
-		r = fspf_fail(err, -ENOMEM, NULL, "out of memory");
-	return r;
+	if (!c)
+		fspf_fail(err, -ENOMEM, NULL, "out of memory");
+	return c;
 }
 
 /* Takes over @key. */
 static int credential_from_key(struct crypto_key *key, struct fspf_credential **ret,
 			       struct fspf_error *err)
 {
-	struct fspf_credential *c;
-	int r = credential_new(&c, err);
+	struct fspf_credential *c = credential_new(err);
 
-	if (r) {
-		crypto_key_free(key);
-	} else {
+	if (c) {
 		c->key = key;
 		c->secret.key = key;
 		*ret = c;
+	} else {
+		crypto_key_free(key);
 	}
-	return r;
+	return c ? 0 : -ENOMEM;
 }
 
 static bool is_zero(const char *data, size_t len)
@@ -219,18 +216,17 @@ int fspf_credential_key_hex(const char *hex, struct fspf_credential **ret, struc
 static int credential_from_passphrase(char *text, size_t len, struct fspf_credential **ret,
 				      struct fspf_error *err)
 {
-	struct fspf_credential *c;
-	int r = credential_new(&c, err);
+	struct fspf_credential *c = credential_new(err);
 
-	if (r) {
-		crypto_secret_free(text);
-	} else {
+	if (c) {
 		c->passphrase = text;
 		c->secret.passphrase = text;
 		c->secret.passphrase_len = len;
 		*ret = c;
+	} else {
+		crypto_secret_free(text);
 	}
-	return r;
+	return c ? 0 : -ENOMEM;
 }
 
 static int check_passphrase(const struct source *s, size_t len, struct fspf_error *err)

@@ -94,7 +94,7 @@ static int set_size(struct fspf_work *w, uint64_t ino, uint64_t size)
 int fspf_import_data(struct fspf_work *w, int fd, const struct stat *st, uint64_t ino,
 		     const char **ret_doing)
 {
-	uint64_t size = (uint64_t)st->st_size, offset = 0, last = 0, end;
+	uint64_t size = (uint64_t)st->st_size, offset = 0, last = 0, end = 0;
 	/* Fewer blocks than bytes: there are holes (or compression, then SEEK_DATA finds none). */
 	bool holes = (uint64_t)st->st_blocks * 512 < size;
 	bool eof = false;

@@ -36,7 +36,7 @@ enum command_takes {
 };
 
 struct command {
-	const char *name;
+	const char *name;     /* "" for a program that has no commands */
 	const char *synopsis; /* what follows "fspf NAME", without the common options */
 	const char *summary;  /* one line, for the list in `fspf --help` */
 	const char *notes;    /* more for `fspf NAME --help`; ends with a newline; may be NULL */
@@ -112,6 +112,8 @@ void set_program_name(const char *name);
 
 void print_error(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void print_hint(const char *fmt, ...) PRINTF_LIKE(1, 2);
+/* For advice beside the point: printed by finish_output(), and only when nothing failed. */
+void print_hint_later(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* What the library said, and its hint; gives the exit status that belongs to it. */
 MUST_CHECK int print_failure(const struct fspf_error *err);
@@ -119,6 +121,9 @@ MUST_CHECK int print_failure(const struct fspf_error *err);
 /* A mistake in how @command (NULL: fspf itself) was called: EXIT_USAGE, with the hint where to read
  * on. */
 MUST_CHECK int usage_error(const struct command *command, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* "Usage: fspf tag VOLUME [PREFIX]", to stdout. */
+void print_usage(const struct command *command);
 
 /* A fspf_report_fn: damage met on the way, as an error line. */
 void print_report(void *ctx, const struct fspf_report *report);

@@ -116,7 +116,7 @@ static int fresh_credential(const char *key_file, const char *passphrase_file,
 		if (r)
 			status = print_failure(&err);
 		else if (err.text[0])
-			print_hint("%s", err.text);
+			print_hint_later("%s", err.text);
 	}
 	return status;
 }
@@ -137,7 +137,7 @@ static int key_add(int argc, char **argv)
 	struct fspf_credential *credential = NULL, *fresh = NULL;
 	struct fspf_error err = {0};
 	struct invocation in;
-	uint32_t slot;
+	uint32_t slot = 0;
 
 	if (parse_command_line(&subcommands[1], own, argc, argv, &in)) {
 		in.status = authority(&subcommands[1], &in, &credential);
@@ -174,7 +174,7 @@ static int key_remove(int argc, char **argv)
 	struct fspf_credential *credential = NULL;
 	struct fspf_error err = {0};
 	struct invocation in;
-	uint32_t slot;
+	uint32_t slot = 0;
 
 	if (parse_command_line(&subcommands[2], NULL, argc, argv, &in)) {
 		in.status = parse_slot(in.argv[1], &slot);

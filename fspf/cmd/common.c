@@ -43,7 +43,7 @@ static int load_credential(const struct common_options *o, char *hex, struct fsp
 	} else if (r) {
 		status = print_failure(&err);
 	} else if (err.text[0]) {
-		print_hint("%s", err.text);
+		print_hint_later("%s", err.text);
 	}
 	return status;
 }

@@ -41,6 +41,15 @@ json_t *json_number(uint64_t n)
 	return json_integer((json_int_t)n);
 }
 
+json_t *json_hex(const uint8_t *data, size_t len)
+{
+	char hex[2 * 64 + 1] = "";
+
+	for (size_t i = 0; i < len && i < 64; i++)
+		snprintf(hex + 2 * i, 3, "%02x", data[i]);
+	return json_string(hex);
+}
+
 json_t *json_tag(const struct crypto_digest *tag)
 {
 	char hex[CRYPTO_DIGEST_HEX];

@@ -15,6 +15,7 @@
 /* A name from the volume.  JSON is UTF-8, names are bytes: what is not UTF-8 becomes "\xNN". */
 json_t *json_name(const char *name);
 
+json_t *json_hex(const uint8_t *data, size_t len); /* at most 64 bytes */
 json_t *json_number(uint64_t n);
 json_t *json_tag(const struct crypto_digest *tag);
 

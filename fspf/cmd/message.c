@@ -13,6 +13,7 @@
 #include "fspf/error.h"
 
 static const char *program_name = "fspf";
+static char later[512]; /* a hint for the end */
 
 void set_program_name(const char *name)
 {
@@ -46,6 +47,15 @@ void print_hint(const char *fmt, ...)
 	va_end(args);
 }
 
+void print_hint_later(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(later, sizeof(later), fmt, args);
+	va_end(args);
+}
+
 int print_failure(const struct fspf_error *err)
 {
 	if (err->text[0])
@@ -57,6 +67,22 @@ int print_failure(const struct fspf_error *err)
 	return fspf_exit_status(err->code);
 }
 
+/* The rest of the command's name, with a space before it; "" for the program itself. */
+static const char *command_words(const struct command *command)
+{
+	static char words[32];
+
+	words[0] = '\0';
+	if (command && *command->name)
+		snprintf(words, sizeof(words), " %s", command->name);
+	return words;
+}
+
+void print_usage(const struct command *command)
+{
+	printf("Usage: %s%s %s\n", program_name, command_words(command), command->synopsis);
+}
+
 int usage_error(const struct command *command, const char *fmt, ...)
 {
 	va_list args;
@@ -64,10 +90,7 @@ int usage_error(const struct command *command, const char *fmt, ...)
 	va_start(args, fmt);
 	print_message("error", fmt, args);
 	va_end(args);
-	if (command)
-		print_hint("see `%s %s --help`", program_name, command->name);
-	else
-		print_hint("see `%s --help`", program_name);
+	print_hint("see `%s%s --help`", program_name, command_words(command));
 	return EXIT_USAGE;
 }
 
@@ -90,5 +113,7 @@ int finish_output(int status)
 		if (status == EXIT_DONE)
 			status = EXIT_FAILED;
 	}
+	if (status == EXIT_DONE && later[0])
+		print_hint("%s", later);
 	return status;
 }

@@ -195,7 +195,8 @@ static void print_row(const struct command_option *row)
 
 static void print_help(const struct command *command, const struct rows *rows)
 {
-	printf("Usage: fspf %s %s\n\n%s.\n\n", command->name, command->synopsis, command->summary);
+	print_usage(command);
+	printf("\n%s.\n\n", command->summary);
 	if (command->notes)
 		printf("%s\n", command->notes);
 	printf("Options:\n");
@@ -211,8 +212,7 @@ static int check_arguments(const struct command *command, int count, char **argu
 		status = usage_error(command, "unexpected argument '%s'",
 				     arguments[command->arguments_max]);
 	else if (count < command->arguments_min)
-		status = usage_error(command, "missing argument: fspf %s %s", command->name,
-				     command->synopsis);
+		status = usage_error(command, "missing argument: %s", command->synopsis);
 	return status;
 }
 

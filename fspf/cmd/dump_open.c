@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fspf/cmd/dump_open.c - the head of a volume, and its regions' trees, opened for looking
+ */
+#include <errno.h>
+
+#include "fspf/cmd/dump.h"
+#include "fspf/error.h"
+
+#define CACHE_BYTES ((size_t)16 << 20)
+
+/* ---- the head ---- */
+
+static int open_store(struct dump *d, const char *path, struct fspf_error *err)
+{
+	int r = fspf_store_open_directory(path, FSPF_STORE_PEEK, &d->store);
+
+	if (r == -ENOENT || r == -ENOTDIR)
+		fspf_fail(err, r, NULL, "%s is not a volume", path);
+	else if (r)
+		fspf_fail(err, r, NULL, "cannot open the volume %s: %s", path, strerror(-r));
+	return r;
+}
+
+static int open_key(struct dump *d, const struct fspf_credential *credential,
+		    struct fspf_error *err)
+{
+	uint32_t slot;
+	int r = 0;
+
+	if (credential && d->header.keyed)
+		r = fspf_keyslots_open(&d->keyslots, &d->header, credential, &d->key, &slot, err);
+	return r;
+}
+
+/* The slot to show: with @expected the one with that tag, else the newest. */
+static int choose(const struct dump *d, const struct crypto_digest *expected)
+{
+	int chosen = -1;
+
+	for (int i = 0; i < 2; i++) {
+		const struct dump_slot *s = &d->slot[i];
+
+		if (!s->root || (expected && !crypto_digest_equal(&s->tag, expected)))
+			continue;
+		if (chosen < 0 || s->root->generation > d->slot[chosen].root->generation)
+			chosen = i;
+	}
+	return chosen;
+}
+
+static int open_roots(struct dump *d, const struct crypto_digest *expected, struct fspf_error *err)
+{
+	const struct fspf_root *root;
+	int r = 0;
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct dump_slot *s = &d->slot[i];
+
+		s->error = fspf_root_read(d->store, &d->header, d->key, i, &s->root, &s->tag);
+		d->damage = d->damage || (s->error && s->error != -ENOENT);
+	}
+	d->chosen = choose(d, expected);
+	root = dump_root(d);
+	if (!root && expected)
+		r = fspf_fail(err, -ESTALE, NULL, "no root record of the volume has the given tag");
+	else if (root && root->opened && d->header.keyed && root->sessions.addr)
+		d->damage = fspf_blob_read(d->store, &d->header, d->key, &root->sessions,
+					   d->sessions) ||
+			    d->damage;
+	return r;
+}
+
+int dump_open(struct dump *d, const char *path, const struct fspf_credential *credential,
+	      const struct crypto_digest *expected, struct fspf_error *err)
+{
+	int r;
+
+	memset(d, 0, sizeof(*d));
+	d->chosen = -1;
+	r = open_store(d, path, err);
+	if (!r)
+		r = fspf_header_read(d->store, &d->header, err);
+	if (!r) {
+		d->store->segment_blocks = d->header.segment_blocks;
+		r = fspf_keyslots_read(d->store, &d->keyslots, err);
+	}
+	if (!r)
+		r = open_key(d, credential, err);
+	if (!r && crypto_sessions_new(&d->sessions))
+		r = fspf_fail(err, -ENOMEM, NULL, "out of memory");
+	if (!r)
+		r = open_roots(d, expected, err);
+	return r;
+}
+
+void dump_close(struct dump *d)
+{
+	fspf_root_free(d->slot[0].root);
+	fspf_root_free(d->slot[1].root);
+	crypto_sessions_free(d->sessions);
+	crypto_key_free(d->key);
+	fspf_store_free(d->store);
+	memset(d, 0, sizeof(*d));
+}
+
+const struct fspf_root *dump_root(const struct dump *d)
+{
+	return d->chosen < 0 ? NULL : d->slot[d->chosen].root;
+}
+
+int dump_need_root(const struct dump *d, const struct fspf_root **ret, struct fspf_error *err)
+{
+	const struct fspf_root *root = dump_root(d);
+
+	if (root)
+		*ret = root;
+	return root ? 0
+		    : fspf_fail(err, -EBADMSG, NULL,
+				"neither of the volume's root records verifies");
+}
+
+/* ---- a region ---- */
+
+static int read_node(void *ctx, uint64_t addr, void *node)
+{
+	struct dump_region *r = ctx;
+	uint32_t blocks = r->d->header.segment_blocks;
+
+	if (addr < blocks || addr % blocks + MERKLE_NODE_BLOCKS > blocks)
+		return -EBADMSG; /* no node can lie there */
+	return r->d->store->ops->read(r->d->store, addr, node, MERKLE_NODE_SIZE);
+}
+
+static int open_sealer(struct dump_region *r)
+{
+	const struct fspf_region_record *record = r->record;
+	struct crypto_key *key = NULL;
+	int e = 0;
+
+	if (record->class == CRYPTO_CLASS_ENCRYPTED) {
+		e = crypto_key_new(&key);
+		if (!e)
+			memcpy(key->b, record->key, sizeof(key->b));
+	}
+	if (!e)
+		e = crypto_sealer_new(record->class, key, r->d->sessions, r->config.identity,
+				      sizeof(r->config.identity), &r->sealer);
+	crypto_key_free(key);
+	return e;
+}
+
+int dump_region_open(struct dump *d, const struct fspf_region_record *record,
+		     struct dump_region *ret)
+{
+	int r;
+
+	*ret = (struct dump_region){.d = d, .record = record};
+	ret->store = (struct merkle_store){.ctx = ret, .read = read_node};
+	memcpy(ret->config.identity, d->header.volume_id, sizeof(d->header.volume_id));
+	put_le32(ret->config.identity + sizeof(d->header.volume_id), record->id);
+	r = open_sealer(ret);
+	if (!r)
+		r = merkle_cache_new(CACHE_BYTES, &ret->cache);
+	if (!r) {
+		ret->config.store = &ret->store;
+		ret->config.sealer = ret->sealer;
+		ret->config.cache = ret->cache;
+		r = merkle_open(&ret->config, &record->root, &ret->tree);
+	}
+	if (r)
+		dump_region_close(ret);
+	return r;
+}
+
+void dump_region_close(struct dump_region *r)
+{
+	r->tree = merkle_free(r->tree);
+	r->cache = merkle_cache_free(r->cache);
+	r->sealer = crypto_sealer_free(r->sealer);
+}
