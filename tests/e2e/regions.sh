@@ -24,7 +24,7 @@ start
 places=("" /public /public/inner /public/inner/secret /public/inner/secret/open /private)
 for i in "${!places[@]}"; do
 	at=$M${places[i]}
-	echo "the contents of a file of place $i" >"$at/${i}_is_the_file_here"
+	head -c 60 /dev/urandom | base64 >"$at/${i}_is_the_file_here"
 	mkdir "$at/${i}_is_the_directory_here"
 	head -c 100000 /dev/urandom >"$at/${i}_is_the_directory_here/${i}_is_the_data"
 done

@@ -18,7 +18,7 @@ before=$(volume_sums)
 wrong=(--key-file "$T/other" --tag-file "$G")
 # shellcheck disable=SC2034
 none=(--tag-file "$G")
-printf 'a passphrase\n' >"$T/words"
+(umask 077 && printf "a passphrase\n" >"$T/words")
 words=(--passphrase-file "$T/words" --tag-file "$G")
 for auth in wrong none words; do
 	declare -n options=$auth
@@ -47,8 +47,8 @@ python3 -m json.tool <"$T/out" >/dev/null || fail "key list --json is not JSON"
 want 0 '' "$FSPF" key remove "$V" --key-file "$T/other" 0
 want_error 5 '' "$FSPF" export "$V" "${AUTH[@]}" /file "$T/out4"
 want 0 '' "$FSPF" export "$V" "${words[@]}" /file "$T/out5"
-want 0 '' "$FSPF" key remove "$V" "${words[@]}" 2
-want_error 1,2,5 '' "$FSPF" key remove "$V" "${words[@]}" 1
+want 0 '' "$FSPF" key remove "$V" --passphrase-file "$T/words" 2
+want_error 1,2,5 '' "$FSPF" key remove "$V" --passphrase-file "$T/words" 1
 want 0 '' "$FSPF" export "$V" "${words[@]}" /file "$T/out6"
 AUTH=("${words[@]}")
 start
