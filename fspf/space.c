@@ -6,8 +6,8 @@
  * what is in use and not with the limit.  Loading marks; until it is over allocations wait on
  * `changed`, and after it failed they get its error.
  *
- *   S4  `free` changes where a segment's count changes, by the same number, under the lock;
- *       fspf_space_check() counts everything anew.
+ *   S4  A segment's counts change with its words, and the totals by the same numbers
+ *       (space_account), under the lock; fspf_space_check() counts everything anew.
  */
 #include "fspf/space_internal.h"
 
@@ -108,7 +108,7 @@ struct space_piece fspf_space_cut(const struct fspf_space *sp, uint64_t block, u
 static int mark_piece(struct fspf_space *sp, const struct space_piece *piece)
 {
 	struct space_segment *seg;
-	uint32_t nfree, nreserved;
+	struct space_counts before;
 	int r;
 
 	if (!piece->number)
@@ -116,11 +116,9 @@ static int mark_piece(struct fspf_space *sp, const struct space_piece *piece)
 	r = fspf_space_need_segment(sp, piece->number, &seg);
 	if (r)
 		return r == -ENOSPC ? -EBADMSG : r;
-	nfree = seg->free;
-	nreserved = seg->nreserved;
+	before = seg->n;
 	r = fspf_space_segment_mark(seg, piece->start, piece->count);
-	sp->free += (uint64_t)seg->free - nfree; /* either may be the larger one */
-	sp->reserved += seg->nreserved - nreserved;
+	space_account(sp, seg, &before);
 	return r;
 }
 
@@ -164,7 +162,7 @@ int fspf_space_wait_ready(struct fspf_space *sp)
 
 bool fspf_space_wait_trim(struct fspf_space *sp)
 {
-	if (!sp->trimming)
+	if (!sp->n.trimming)
 		return false;
 	pthread_cond_wait(&sp->changed, &sp->lock);
 	return true;
@@ -173,12 +171,12 @@ bool fspf_space_wait_trim(struct fspf_space *sp)
 /* Both are what they are at this instant; @available blocks could be reserved still. */
 static void fill_stat(const struct fspf_space *sp, uint64_t available, struct fspf_space_stat *st)
 {
-	uint64_t in_use = sp->reserved * FSPF_SPACE_GROUP - sp->free;
+	uint64_t in_use = sp->n.reserved * FSPF_SPACE_GROUP - sp->n.free;
 	uint64_t limit = sp->segments_max * sp->segment_blocks;
 
 	st->deferred = sp->open.blocks + sp->frozen.blocks;
 	st->used = in_use - min_u64(in_use, st->deferred);
-	st->free = sp->free + sp->trimming * FSPF_SPACE_GROUP + available;
+	st->free = sp->n.free + sp->n.trimming * FSPF_SPACE_GROUP + available;
 	if (limit)
 		st->free = min_u64(st->free, limit - in_use);
 	st->total = limit ? limit : in_use + st->free;
@@ -202,20 +200,22 @@ void fspf_space_stat(struct fspf_space *sp, struct fspf_space_stat *ret)
 /* S4, and what else can be counted. */
 bool fspf_space_check(struct fspf_space *sp)
 {
-	uint64_t i, nfree = 0, reserved = 0, trimming = 0;
+	struct space_counts n = {0};
+	uint64_t i;
 	bool ok;
 
 	pthread_mutex_lock(&sp->lock);
-	ok = !sp->broken && sp->promised <= sp->free && fspf_space_deferred_check(sp);
-	for (i = 0; i < sp->nsegments; i++) {
+	ok = !sp->broken && sp->promised <= sp->n.free && fspf_space_deferred_check(sp);
+	for (i = 0; i < sp->nsegments && ok; i++) {
 		if (!sp->segments[i])
 			continue;
-		ok = ok && fspf_space_segment_check(sp->segments[i]);
-		nfree += sp->segments[i]->free;
-		reserved += sp->segments[i]->nreserved;
-		trimming += sp->segments[i]->ntrimming;
+		ok = fspf_space_segment_check(sp->segments[i]);
+		n.free += sp->segments[i]->n.free;
+		n.quads += sp->segments[i]->n.quads;
+		n.reserved += sp->segments[i]->n.reserved;
+		n.trimming += sp->segments[i]->n.trimming;
 	}
-	ok = ok && nfree == sp->free && reserved == sp->reserved && trimming == sp->trimming;
+	ok = ok && fspf_space_counts_equal(&n, &sp->n);
 	pthread_mutex_unlock(&sp->lock);
 	return ok;
 }

@@ -10,8 +10,8 @@
  * the end every single block is taken.
  *
  * A tree needs its nodes' blocks together, and the last thing that may fail on a full volume is a
- * node of a delete.  So when space is tight and cannot grow, requests that take single blocks are
- * given the fragments that no node fits, and the longer runs are left to nodes.
+ * node of a delete.  So when what nodes fit in is short and space cannot grow, requests that take
+ * single blocks are given the fragments that no node fits, and the longer runs are left to nodes.
  *
  *   S1  take() is the only way out, and fspf_space_segment_find shows it clear bits alone.
  *   S3  promised <= free: promise raises one after the other; an allocation from the promise lowers
@@ -26,7 +26,7 @@
 #define RUN_GOOD FSPF_SPACE_GROUP /* blocks */
 #define NODE_BLOCKS 4u		  /* shorter runs are fragments: they hold no tree node */
 #define SCATTERED 4u		  /* 1/4 of the segments free in short runs: use those up */
-#define TIGHT 16u		  /* less than 1/16 of the segments is free */
+#define TIGHT 16u		  /* less than 1/16 of the segments could hold nodes */
 
 static uint64_t groups_for(uint64_t blocks)
 {
@@ -52,7 +52,7 @@ static uint64_t existing_blocks(const struct fspf_space *sp)
 
 static uint64_t unbacked_groups(const struct fspf_space *sp)
 {
-	return sp->nsegments * space_groups(sp) - sp->reserved - sp->trimming;
+	return sp->nsegments * space_groups(sp) - sp->n.reserved - sp->n.trimming;
 }
 
 /* S5: ask the store for @count groups, one if it cannot give so many, and only then call them
@@ -61,6 +61,7 @@ static int back_groups(struct fspf_space *sp, uint64_t number, uint32_t group, u
 {
 	uint64_t block = number * sp->segment_blocks + group * FSPF_SPACE_GROUP;
 	struct space_segment *seg;
+	struct space_counts before;
 	int r;
 
 	r = fspf_space_need_segment(sp, number, &seg);
@@ -75,9 +76,9 @@ static int back_groups(struct fspf_space *sp, uint64_t number, uint32_t group, u
 	sp->store_full = r == -ENOSPC;
 	if (r)
 		return r;
+	before = seg->n;
 	fspf_space_segment_back(seg, group, count);
-	sp->free += (uint64_t)count * FSPF_SPACE_GROUP;
-	sp->reserved += count;
+	space_account(sp, seg, &before);
 	return 0;
 }
 
@@ -125,8 +126,8 @@ static int back_up_to(struct fspf_space *sp, uint64_t blocks)
 {
 	int r = 0;
 
-	while (!r && sp->free < blocks)
-		r = back_more(sp, groups_for(blocks - sp->free));
+	while (!r && sp->n.free < blocks)
+		r = back_more(sp, groups_for(blocks - sp->n.free));
 	return r;
 }
 
@@ -166,17 +167,22 @@ static uint32_t find_fragment(struct fspf_space *sp, uint32_t want, uint32_t lea
 	return find(sp, &wish, ret_block);
 }
 
-static bool is_tight(const struct fspf_space *sp)
+static bool can_grow(const struct fspf_space *sp)
 {
 	bool at_limit = sp->segments_max && sp->nsegments == sp->segments_max;
 
-	return (sp->store_full || (at_limit && !unbacked_groups(sp))) &&
-	       sp->free < existing_blocks(sp) / TIGHT;
+	return !sp->store_full && (!at_limit || unbacked_groups(sp));
+}
+
+/* Room for nodes is short, and no more can be had. */
+static bool is_tight(const struct fspf_space *sp)
+{
+	return sp->n.quads * NODE_BLOCKS < existing_blocks(sp) / TIGHT && !can_grow(sp);
 }
 
 static bool is_scattered(const struct fspf_space *sp)
 {
-	return !unbacked_groups(sp) && sp->free > existing_blocks(sp) / SCATTERED;
+	return !unbacked_groups(sp) && sp->n.free > existing_blocks(sp) / SCATTERED;
 }
 
 /* A run that is shorter than wanted and ends where the reserved groups do may go on in the next. */
@@ -247,9 +253,10 @@ static int choose(struct fspf_space *sp, uint32_t want, uint32_t least, uint64_t
 static void take(struct fspf_space *sp, uint64_t block, uint32_t count, bool promised)
 {
 	struct space_segment *seg = sp->segments[block / sp->segment_blocks - 1];
+	struct space_counts before = seg->n;
 
 	fspf_space_segment_take(seg, (uint32_t)(block % sp->segment_blocks), count);
-	sp->free -= count;
+	space_account(sp, seg, &before);
 	if (promised)
 		sp->promised -= count;
 	sp->cursor = block + count;
@@ -263,7 +270,7 @@ static int try_alloc(struct fspf_space *sp, uint32_t want, uint32_t least, bool 
 
 	if (!promised) {
 		r = back_up_to(sp, sp->promised + want);
-		room = sp->free - sp->promised;
+		room = sp->n.free - sp->promised;
 	}
 	if (room < least)
 		return r ? r : -ENOSPC;

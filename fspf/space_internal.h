@@ -25,11 +25,17 @@
 #define SPACE_AHEAD_MIN 16u	      /* groups reserved at a time: 4 MiB, */
 #define SPACE_AHEAD_MAX 32u	      /* then 8 MiB */
 
+/* Of a segment, or of all of them together. */
+struct space_counts {
+	uint64_t free;	   /* blocks: clear bits in busy */
+	uint64_t quads;	   /* aligned fours of free blocks: room for tree nodes, at least */
+	uint64_t reserved; /* groups */
+	uint64_t trimming; /* groups */
+};
+
 struct space_segment {
+	struct space_counts n;
 	uint32_t nblocks;
-	uint32_t free;	    /* blocks: clear bits in busy */
-	uint32_t nreserved; /* groups */
-	uint32_t ntrimming; /* groups */
 	uint32_t longest;   /* blocks: no run of clear bits is longer (it may be shorter) */
 	uint64_t *busy;	    /* a bit a block, a word a group */
 	uint64_t *reserved; /* a bit a group */
@@ -63,10 +69,8 @@ struct fspf_space {
 	int error;  /* with this result */
 	uint64_t generation;
 	uint64_t cursor;
-	uint64_t free;		  /* blocks, free and reserved */
-	uint64_t reserved;	  /* groups */
-	uint64_t trimming;	  /* groups */
-	uint64_t promised;	  /* blocks, <= free (S3, S5) */
+	struct space_counts n;	  /* of all segments together */
+	uint64_t promised;	  /* blocks, <= n.free (S3, S5) */
 	uint64_t keep;		  /* blocks: the most a promise since the last commit wanted left */
 	struct space_runs open;	  /* deferred to the open generation */
 	struct space_runs frozen; /* deferred to frozen ones, waiting for published() */
@@ -93,8 +97,8 @@ void fspf_space_segment_free(struct space_segment *seg);
 uint32_t fspf_space_segment_find(struct space_segment *seg, uint32_t from,
 				 const struct space_wish *wish, uint32_t *ret_start);
 void fspf_space_segment_take(struct space_segment *seg, uint32_t start, uint32_t count);
-/* The number of blocks that were in use and are free now: @count, unless the caller errs. */
-uint32_t fspf_space_segment_give(struct space_segment *seg, uint32_t start, uint32_t count);
+/* False: some of the blocks were not in use. */
+bool fspf_space_segment_give(struct space_segment *seg, uint32_t start, uint32_t count);
 /* Loading: in use, and its groups reserved.  -EBADMSG: it was in use before. */
 MUST_CHECK int fspf_space_segment_mark(struct space_segment *seg, uint32_t start, uint32_t count);
 
@@ -103,13 +107,25 @@ MUST_CHECK int fspf_space_segment_mark(struct space_segment *seg, uint32_t start
 uint32_t fspf_space_segment_unbacked(const struct space_segment *seg, uint32_t from, uint32_t max,
 				     uint32_t *ret_group);
 void fspf_space_segment_back(struct space_segment *seg, uint32_t group, uint32_t count);
-/* A group that is reserved and free begins to be trimmed; false if it is not that. */
-bool fspf_space_segment_trim(struct space_segment *seg, uint32_t group);
+/* If a group is reserved and free it begins to be trimmed. */
+void fspf_space_segment_trim(struct space_segment *seg, uint32_t group);
 uint32_t fspf_space_segment_next_trimming(const struct space_segment *seg, uint32_t *ret_group);
 void fspf_space_segment_trimmed(struct space_segment *seg, uint32_t group, uint32_t count);
 /* The blocks of one group that are in use, by bit. */
 uint64_t fspf_space_segment_used(const struct space_segment *seg, uint32_t group);
 bool fspf_space_segment_check(const struct space_segment *seg);
+
+bool fspf_space_counts_equal(const struct space_counts *a, const struct space_counts *b);
+
+/* S4: every change of a segment's counts is followed by this. */
+static inline void space_account(struct fspf_space *sp, const struct space_segment *seg,
+				 const struct space_counts *before)
+{
+	sp->n.free += seg->n.free - before->free; /* differences below 0 wrap, and back */
+	sp->n.quads += seg->n.quads - before->quads;
+	sp->n.reserved += seg->n.reserved - before->reserved;
+	sp->n.trimming += seg->n.trimming - before->trimming;
+}
 
 /* Segments of a space. */
 static inline uint32_t space_groups(const struct fspf_space *sp)

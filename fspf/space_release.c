@@ -93,16 +93,20 @@ static struct space_segment *known_segment(const struct fspf_space *sp, uint64_t
 void fspf_space_give(struct fspf_space *sp, uint64_t block, uint64_t count)
 {
 	struct space_segment *seg;
+	struct space_counts before;
 	struct space_piece piece;
-	uint32_t given;
 
 	for (; count; block += piece.count, count -= piece.count) {
 		piece = fspf_space_cut(sp, block, count);
 		seg = known_segment(sp, piece.number);
-		given = seg ? fspf_space_segment_give(seg, piece.start, piece.count) : 0;
-		if (given != piece.count)
+		if (!seg) {
 			sp->broken = true;
-		sp->free += given;
+			continue;
+		}
+		before = seg->n;
+		if (!fspf_space_segment_give(seg, piece.start, piece.count))
+			sp->broken = true;
+		space_account(sp, seg, &before);
 	}
 }
 
@@ -135,12 +139,12 @@ void fspf_space_thaw(struct fspf_space *sp)
 static void mark_group_for_trim(struct fspf_space *sp, struct space_segment *seg, uint32_t group,
 				uint64_t leave)
 {
-	if (sp->free < sp->promised + leave + FSPF_SPACE_GROUP ||
-	    !fspf_space_segment_trim(seg, group))
+	struct space_counts before = seg->n;
+
+	if (sp->n.free < sp->promised + leave + FSPF_SPACE_GROUP)
 		return;
-	sp->free -= FSPF_SPACE_GROUP;
-	sp->reserved--;
-	sp->trimming++;
+	fspf_space_segment_trim(seg, group);
+	space_account(sp, seg, &before);
 }
 
 /* Those groups that [block, block + count) touches and that are free. */
@@ -164,6 +168,7 @@ static void mark_for_trim(struct fspf_space *sp, uint64_t block, uint64_t count,
 static void trim_segment(struct fspf_space *sp, uint64_t index)
 {
 	struct space_segment *seg = sp->segments[index];
+	struct space_counts before;
 	uint32_t group, count;
 	uint64_t block;
 
@@ -172,8 +177,9 @@ static void trim_segment(struct fspf_space *sp, uint64_t index)
 		pthread_mutex_unlock(&sp->lock);
 		sp->store->ops->trim(sp->store, block, (uint64_t)count * FSPF_SPACE_GROUP);
 		pthread_mutex_lock(&sp->lock);
+		before = seg->n;
 		fspf_space_segment_trimmed(seg, group, count);
-		sp->trimming -= count;
+		space_account(sp, seg, &before);
 		sp->store_full = false;
 		pthread_cond_broadcast(&sp->changed);
 	}
@@ -187,7 +193,7 @@ static void trim_marked(struct fspf_space *sp)
 	while (sp->trim_busy)
 		pthread_cond_wait(&sp->changed, &sp->lock);
 	sp->trim_busy = true;
-	for (i = 0; i < sp->nsegments && sp->trimming; i++)
+	for (i = 0; i < sp->nsegments && sp->n.trimming; i++)
 		trim_segment(sp, i);
 	sp->trim_busy = false;
 	pthread_cond_broadcast(&sp->changed);

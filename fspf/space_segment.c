@@ -82,6 +82,23 @@ static uint32_t popcount(uint64_t word)
 	return (uint32_t)__builtin_popcountll(word);
 }
 
+static uint32_t count_quads(uint64_t word)
+{
+	word |= word >> 1;
+	word |= word >> 2;
+	return popcount(~word & UINT64_C(0x1111111111111111));
+}
+
+/* S4: nothing else changes a word. */
+static void set_word(struct space_segment *seg, uint32_t w, uint64_t word)
+{
+	uint64_t old = seg->busy[w];
+
+	seg->n.free += (uint64_t)popcount(old) - popcount(word);
+	seg->n.quads += (uint64_t)count_quads(word) - count_quads(old);
+	seg->busy[w] = word;
+}
+
 static void set_bit(uint64_t *words, uint32_t i)
 {
 	words[i / 64] |= UINT64_C(1) << i % 64;
@@ -134,7 +151,7 @@ uint32_t fspf_space_segment_find(struct space_segment *seg, uint32_t from,
 {
 	uint32_t start, end, len, longest = 0, i = from;
 
-	if (seg->free < wish->least || seg->longest < wish->least)
+	if (seg->n.free < wish->least || seg->longest < wish->least)
 		return 0;
 	while ((start = fspf_space_next_clear(seg->busy, i, seg->nblocks)) < seg->nblocks) {
 		len = measure(seg, start, wish);
@@ -157,8 +174,7 @@ void fspf_space_segment_take(struct space_segment *seg, uint32_t start, uint32_t
 	uint32_t w, end = start + count;
 
 	for (w = start / 64; w * 64 < end; w++)
-		seg->busy[w] |= mask_in_word(start, end, w);
-	seg->free -= count;
+		set_word(seg, w, seg->busy[w] | mask_in_word(start, end, w));
 }
 
 /* Somewhere in @start .. @end bits were cleared: the run around them may be the longest now. */
@@ -170,32 +186,32 @@ static void note_run(struct space_segment *seg, uint32_t start, uint32_t end)
 	seg->longest = (uint32_t)max_u64(seg->longest, last - first);
 }
 
-uint32_t fspf_space_segment_give(struct space_segment *seg, uint32_t start, uint32_t count)
+bool fspf_space_segment_give(struct space_segment *seg, uint32_t start, uint32_t count)
 {
-	uint32_t w, given = 0, end = start + count;
-	uint64_t mask;
+	uint64_t mask, used, before = seg->n.free;
+	uint32_t w, end = start + count;
 
 	for (w = start / 64; w * 64 < end; w++) {
-		mask = mask_in_word(start, end, w) & fspf_space_segment_used(seg, w);
-		seg->busy[w] &= ~mask;
-		given += popcount(mask);
+		used = fspf_space_segment_used(seg, w);
+		mask = mask_in_word(start, end, w);
+		set_word(seg, w, seg->busy[w] & ~(mask & used));
 	}
-	seg->free += given;
 	note_run(seg, start, end);
-	return given;
+	return seg->n.free == before + count;
 }
 
 int fspf_space_segment_mark(struct space_segment *seg, uint32_t start, uint32_t count)
 {
 	uint32_t w, end = start + count;
+	uint64_t mask;
 
 	for (w = start / 64; w * 64 < end; w++) {
 		if (!space_bit(seg->reserved, w))
 			fspf_space_segment_back(seg, w, 1);
-		if (seg->busy[w] & mask_in_word(start, end, w))
+		mask = mask_in_word(start, end, w);
+		if (seg->busy[w] & mask)
 			return -EBADMSG;
-		seg->busy[w] |= mask_in_word(start, end, w);
-		seg->free -= popcount(mask_in_word(start, end, w));
+		set_word(seg, w, seg->busy[w] | mask);
 	}
 	return 0;
 }
@@ -210,7 +226,7 @@ uint32_t fspf_space_segment_unbacked(const struct space_segment *seg, uint32_t f
 {
 	uint32_t first, n = 0, groups = seg->nblocks / FSPF_SPACE_GROUP;
 
-	if (seg->nreserved + seg->ntrimming == groups)
+	if (seg->n.reserved + seg->n.trimming == groups)
 		return 0;
 	for (first = from; first < groups && !is_unbacked(seg, first); first++)
 		;
@@ -227,31 +243,28 @@ void fspf_space_segment_back(struct space_segment *seg, uint32_t group, uint32_t
 
 	for (g = group; g < group + count; g++) {
 		set_bit(seg->reserved, g);
-		seg->busy[g] = 0;
+		set_word(seg, g, 0);
 	}
-	seg->nreserved += count;
-	seg->free += count * FSPF_SPACE_GROUP;
+	seg->n.reserved += count;
 	note_run(seg, group * FSPF_SPACE_GROUP, (group + count) * FSPF_SPACE_GROUP);
 }
 
-bool fspf_space_segment_trim(struct space_segment *seg, uint32_t group)
+void fspf_space_segment_trim(struct space_segment *seg, uint32_t group)
 {
 	if (!space_bit(seg->reserved, group) || seg->busy[group])
-		return false;
+		return;
 	clear_bit(seg->reserved, group);
 	set_bit(seg->trimming, group);
-	seg->busy[group] = UINT64_MAX;
-	seg->nreserved--;
-	seg->ntrimming++;
-	seg->free -= FSPF_SPACE_GROUP;
-	return true;
+	set_word(seg, group, UINT64_MAX);
+	seg->n.reserved--;
+	seg->n.trimming++;
 }
 
 uint32_t fspf_space_segment_next_trimming(const struct space_segment *seg, uint32_t *ret_group)
 {
 	uint32_t first, end, groups = seg->nblocks / FSPF_SPACE_GROUP;
 
-	if (!seg->ntrimming)
+	if (!seg->n.trimming)
 		return 0;
 	first = fspf_space_next_set(seg->trimming, 0, groups);
 	end = fspf_space_next_clear(seg->trimming, first, groups);
@@ -265,7 +278,7 @@ void fspf_space_segment_trimmed(struct space_segment *seg, uint32_t group, uint3
 
 	for (g = group; g < group + count; g++)
 		clear_bit(seg->trimming, g);
-	seg->ntrimming -= count;
+	seg->n.trimming -= count;
 }
 
 uint64_t fspf_space_segment_used(const struct space_segment *seg, uint32_t group)
@@ -273,23 +286,30 @@ uint64_t fspf_space_segment_used(const struct space_segment *seg, uint32_t group
 	return space_bit(seg->reserved, group) ? seg->busy[group] : 0;
 }
 
+bool fspf_space_counts_equal(const struct space_counts *a, const struct space_counts *b)
+{
+	return a->free == b->free && a->quads == b->quads && a->reserved == b->reserved &&
+	       a->trimming == b->trimming;
+}
+
 bool fspf_space_segment_check(const struct space_segment *seg)
 {
-	uint32_t g, start, end = 0, free_blocks = 0, nreserved = 0, ntrimming = 0;
+	struct space_counts n = {0};
 	bool reserved, trimming, ok = true;
+	uint32_t g, start, end = 0;
 
 	for (g = 0; g < seg->nblocks / FSPF_SPACE_GROUP; g++) {
 		reserved = space_bit(seg->reserved, g);
 		trimming = space_bit(seg->trimming, g);
 		ok = ok && !(reserved && trimming) && (reserved || seg->busy[g] == UINT64_MAX);
-		nreserved += reserved;
-		ntrimming += trimming;
-		free_blocks += FSPF_SPACE_GROUP - popcount(seg->busy[g]);
+		n.reserved += reserved;
+		n.trimming += trimming;
+		n.free += FSPF_SPACE_GROUP - popcount(seg->busy[g]);
+		n.quads += count_quads(seg->busy[g]);
 	}
 	while ((start = fspf_space_next_clear(seg->busy, end, seg->nblocks)) < seg->nblocks) {
 		end = fspf_space_next_set(seg->busy, start, seg->nblocks);
 		ok = ok && end - start <= seg->longest;
 	}
-	return ok && free_blocks == seg->free && nreserved == seg->nreserved &&
-	       ntrimming == seg->ntrimming;
+	return ok && fspf_space_counts_equal(&n, &seg->n);
 }

@@ -483,6 +483,73 @@ static void nodes_find_room_when_single_blocks_are_left(void **state)
 	close_space(&fx);
 }
 
+/* Years of overwriting single blocks on a volume that is 90 % full: what is free is single blocks
+ * in the end, but for what is left to nodes. */
+
+#define AGED_DATA 13800u
+#define AGED_NODES 128u
+
+struct aged {
+	struct fixture fx;
+	uint64_t random;
+	uint64_t data[AGED_DATA];
+	uint64_t node[AGED_NODES];
+	uint32_t at; /* the block overwritten last */
+};
+
+static void put_data(struct aged *a, uint32_t count, bool first)
+{
+	uint32_t i, got, want;
+	uint64_t block;
+
+	assert_int_equal(fspf_space_promise(a->fx.space, count, 0), 0);
+	for (; count; count -= got) {
+		want = (uint32_t)min_u64(count, test_below(&a->random, 64) + 1);
+		assert_int_equal(fspf_space_alloc(a->fx.space, want, 1, true, &block, &got), 0);
+		for (i = 0; i < got; i++) {
+			a->at = first ? (a->at + 1) % AGED_DATA
+				      : (uint32_t)test_below(&a->random, AGED_DATA);
+			if (!first)
+				fspf_space_release(a->fx.space, a->data[a->at], 1, 0);
+			a->data[a->at] = block + i;
+		}
+	}
+}
+
+static void put_nodes(struct aged *a, uint32_t count, bool first)
+{
+	uint64_t block, i;
+	uint32_t got;
+
+	for (; count; count--) {
+		i = first ? count - 1 : test_below(&a->random, AGED_NODES);
+		assert_int_equal(fspf_space_alloc(a->fx.space, 4, 4, false, &block, &got), 0);
+		if (!first)
+			fspf_space_release(a->fx.space, a->node[i], 4, 0);
+		a->node[i] = block;
+	}
+}
+
+static void nodes_find_room_in_an_old_volume(void **state)
+{
+	static struct aged a;
+	unsigned i;
+
+	(void)state;
+	a = (struct aged){.random = test_seed(__func__)};
+	open_space(&a.fx, 1024, 16 * 1024);
+	fspf_space_ready(a.fx.space, 0);
+	put_data(&a, AGED_DATA, true);
+	put_nodes(&a, AGED_NODES, true);
+	for (i = 0; i < 2000; i++) {
+		put_data(&a, 400, false);
+		put_nodes(&a, 20, false);
+		fspf_space_freeze(a.fx.space);
+		fspf_space_published(a.fx.space);
+	}
+	close_space(&a.fx);
+}
+
 static void S2_what_a_root_reaches_waits_for_the_next(void **state)
 {
 	struct fixture fx;
@@ -846,6 +913,7 @@ int main(void)
 		cmocka_unit_test(writes_are_contiguous),
 		cmocka_unit_test(scattered_blocks_are_found),
 		cmocka_unit_test(nodes_find_room_when_single_blocks_are_left),
+		cmocka_unit_test(nodes_find_room_in_an_old_volume),
 		cmocka_unit_test(whole_groups_are_trimmed_in_long_ranges),
 		cmocka_unit_test(a_run_goes_on_where_no_group_is_reserved_yet),
 		cmocka_unit_test(who_finds_no_space_waits_for_a_trim),
