@@ -2,8 +2,9 @@
 /*
  * fuse/ops_xattr.c - extended attributes
  *
- * All name spaces are the library's, but for "fspf." and "system.fspf.", which are the daemon's own
- * (control.c): they can be read, are not listed, and cannot be set.
+ * The name spaces of Linux go to the library; of "system." that is the two ACLs.  "fspf." and
+ * "system.fspf." are the daemon's own (control.c): they can be read, are not listed, and cannot be
+ * set.  Anything else is not supported, as on other file systems; the kernel hands everything on.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,7 +12,28 @@
 #include "fuse/daemon_internal.h"
 
 #define ACL_ACCESS "system.posix_acl_access"
+#define ACL_DEFAULT "system.posix_acl_default"
 #define GROUPS_MAX 65536 /* NGROUPS_MAX */
+
+static bool has_prefix(const char *name, const char *prefix)
+{
+	return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+static bool is_supported(const char *name)
+{
+	return has_prefix(name, "user.") || has_prefix(name, "security.") ||
+	       has_prefix(name, "trusted.") || strcmp(name, ACL_ACCESS) == 0 ||
+	       strcmp(name, ACL_DEFAULT) == 0;
+}
+
+/* May a program change an attribute of this name? */
+static int check_change(const char *name)
+{
+	if (daemon_control_name(name))
+		return -EPERM;
+	return is_supported(name) ? 0 : -EOPNOTSUPP;
+}
 
 /* A length when the caller asked with size 0, else the bytes. */
 static void reply_value(fuse_req_t req, ssize_t n, const void *value, size_t size)
@@ -33,6 +55,8 @@ void daemon_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t si
 		n = -ENOMEM;
 	else if (daemon_control_name(name))
 		n = daemon_control_get(req, ino, name, value, size);
+	else if (!is_supported(name))
+		n = -EOPNOTSUPP;
 	else
 		n = fspf_getxattr(daemon_volume(req), ino, name, value, size);
 	reply_value(req, n, value, size);
@@ -81,9 +105,9 @@ static bool acl_kills_sgid(fuse_req_t req, fuse_ino_t ino, const char *name)
 void daemon_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
 		     size_t size, int flags)
 {
-	int err = -EPERM;
+	int err = check_change(name);
 
-	if (!daemon_control_name(name))
+	if (err == 0)
 		err = fspf_setxattr(daemon_volume(req), ino, name, value, size, flags,
 				    acl_kills_sgid(req, ino, name));
 	daemon_reply(req, err);
@@ -91,9 +115,9 @@ void daemon_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const cha
 
 void daemon_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-	int err = -EPERM;
+	int err = check_change(name);
 
-	if (!daemon_control_name(name))
+	if (err == 0)
 		err = fspf_removexattr(daemon_volume(req), ino, name);
 	daemon_reply(req, err);
 }

@@ -79,6 +79,12 @@ struct place {
 	uint8_t *node;	/* stored bytes, kept when freed, so that old ones can be replayed */
 };
 
+/* Holds up who reads an address first, until it is opened. */
+struct gate {
+	uint64_t addr; /* 0: open */
+	bool reached;
+};
+
 struct memory_store {
 	pthread_mutex_t lock;
 	struct place *places; /* by address / MERKLE_NODE_BLOCKS */
@@ -90,6 +96,8 @@ struct memory_store {
 	int64_t fail_alloc, fail_write, fail_read; /* this many more succeed; < 0: all */
 	int64_t read_failures;			   /* how many fail from then on */
 	int error;				   /* with which */
+	pthread_cond_t moved;
+	struct gate gates[2];
 	bool misused;
 	bool lax;		     /* misuse is expected */
 	struct merkle_damage damage; /* the last one reported */
@@ -115,6 +123,43 @@ static inline struct place *place_at(struct memory_store *s, uint64_t addr)
 	return addr % MERKLE_NODE_BLOCKS == 0 && i > 0 && i < s->nplaces ? &s->places[i] : NULL;
 }
 
+/* With the store's lock held. */
+static inline void pass_gates(struct memory_store *s, uint64_t addr)
+{
+	for (size_t i = 0; i < ARRAY_LEN(s->gates); i++) {
+		if (s->gates[i].addr == addr && !s->gates[i].reached) {
+			s->gates[i].reached = true;
+			pthread_cond_broadcast(&s->moved);
+			while (s->gates[i].addr != 0)
+				pthread_cond_wait(&s->moved, &s->lock);
+		}
+	}
+}
+
+static inline void gate_close(struct memory_store *s, size_t i, uint64_t addr)
+{
+	pthread_mutex_lock(&s->lock);
+	s->gates[i].addr = addr;
+	s->gates[i].reached = false;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static inline void gate_await(struct memory_store *s, size_t i)
+{
+	pthread_mutex_lock(&s->lock);
+	while (!s->gates[i].reached)
+		pthread_cond_wait(&s->moved, &s->lock);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static inline void gate_open(struct memory_store *s, size_t i)
+{
+	pthread_mutex_lock(&s->lock);
+	s->gates[i].addr = 0;
+	pthread_cond_broadcast(&s->moved);
+	pthread_mutex_unlock(&s->lock);
+}
+
 static inline int memory_read(void *ctx, uint64_t addr, void *node)
 {
 	struct memory_store *s = ctx;
@@ -125,6 +170,7 @@ static inline int memory_read(void *ctx, uint64_t addr, void *node)
 		sched_yield(); /* as a real store would */
 	pthread_mutex_lock(&s->lock);
 	s->reads++;
+	pass_gates(s, addr);
 	p = place_at(s, addr);
 	if (s->fail_read >= 0 && s->fail_read-- == 0) {
 		s->fail_read = --s->read_failures > 0 ? 0 : -1;
@@ -241,6 +287,7 @@ static inline void store_init(struct memory_store *s)
 {
 	memset(s, 0, sizeof(*s));
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->moved, NULL);
 	s->open = 1;
 	s->fail_alloc = s->fail_write = s->fail_read = -1;
 	s->error = -EIO;
@@ -258,6 +305,7 @@ static inline void store_end(struct memory_store *s)
 	for (size_t i = 0; i < s->nplaces; i++)
 		free(s->places[i].node);
 	free(s->places);
+	pthread_cond_destroy(&s->moved);
 	pthread_mutex_destroy(&s->lock);
 }
 

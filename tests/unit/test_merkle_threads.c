@@ -266,9 +266,100 @@ static void threads_and_a_large_cache(void **state)
 	play(CRYPTO_CLASS_AUTHENTICATED, (size_t)64 << 20);
 }
 
+/* One call in a thread of its own. */
+struct call {
+	struct merkle_tree *t;
+	struct merkle_key key;
+	uint8_t value[MERKLE_VALUE_MAX];
+	size_t len;
+	int r;
+};
+
+static void *call_get(void *arg)
+{
+	struct call *c = arg;
+
+	c->r = merkle_get(c->t, &c->key, c->value, sizeof(c->value), &c->len);
+	return NULL;
+}
+
+static void *call_delete(void *arg)
+{
+	struct call *c = arg;
+
+	c->r = merkle_delete(c->t, &c->key);
+	return NULL;
+}
+
+static struct model_item big_item(uint64_t n)
+{
+	return (struct model_item){.key = {.object = n}, .len = MERKLE_VALUE_MAX, .seed = n};
+}
+
+/*
+ * While a reader is about to read leaf X, X is changed, committed, freed, and its address is
+ * written with something else.  The writer has X already: it is held up on its way to X's
+ * neighbour, for with one of X's two items deleted the two leaves might merge.
+ */
+static void a_node_freed_under_a_reader_is_no_damage(void **state)
+{
+	struct model_item item;
+	struct call get, delete;
+	pthread_t writer_thread, reader_thread;
+	struct merkle_ptr x, y;
+	uint8_t top[MERKLE_NODE_SIZE], value[MERKLE_VALUE_MAX];
+	struct merkle_key key;
+	const void *pointer;
+	struct region g;
+	size_t len;
+
+	(void)state;
+	region_begin(&g, CRYPTO_CLASS_ENCRYPTED, 0);
+	g.store.reuse = true;
+	for (uint64_t n = 0; n < 7; n++) {
+		item = big_item(n);
+		assert_int_equal(put_item(&g, &item), 0);
+	}
+	region_commit(&g);
+	assert_int_equal(merkle_read_node(&g.config, &g.root, top), 0);
+	assert_int_equal(merkle_node_items(top), 2);
+	merkle_node_item(top, 0, &key, &pointer, &len);
+	assert_int_equal(merkle_ptr_decode(pointer, &y), 0);
+	merkle_node_item(top, 1, &key, &pointer, &len);
+	assert_int_equal(merkle_ptr_decode(pointer, &x), 0);
+
+	delete = (struct call){.t = g.tree, .key = big_item(6).key};
+	get = (struct call){.t = g.tree, .key = big_item(5).key};
+	gate_close(&g.store, 0, y.addr);
+	pthread_create(&writer_thread, NULL, call_delete, &delete);
+	gate_await(&g.store, 0);
+	gate_close(&g.store, 1, x.addr);
+	pthread_create(&reader_thread, NULL, call_get, &get);
+	gate_await(&g.store, 1);
+	gate_open(&g.store, 0);
+	pthread_join(writer_thread, NULL);
+	assert_int_equal(delete.r, 0);
+	for (uint64_t n = 100; n < 110; n++) {
+		region_commit(&g);
+		item = big_item(n);
+		assert_int_equal(put_item(&g, &item), 0);
+	}
+	region_commit(&g);
+	assert_int_equal(place_at(&g.store, x.addr)->state, USED); /* by something else */
+	gate_open(&g.store, 1);
+	pthread_join(reader_thread, NULL);
+	assert_int_equal(get.r, 0);
+	fill_value(5, value, sizeof(value));
+	assert_memory_equal(get.value, value, sizeof(value));
+	assert_int_equal(g.store.reports, 0);
+	region_check_books(&g);
+	region_end(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_node_freed_under_a_reader_is_no_damage),
 		cmocka_unit_test(threads_and_no_cache),
 		cmocka_unit_test(threads_and_a_tiny_cache),
 		cmocka_unit_test(threads_and_a_large_cache),
