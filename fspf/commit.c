@@ -456,5 +456,9 @@ int fspf_commit_close(struct fspf_volume *v)
 	/* The map's nodes are sealed in this session, and nothing may be deferred when they are
 	 * written. */
 	r = fspf_commit_run(v, false);
-	return r ? r : fspf_commit_run(v, true);
+	if (r == 0)
+		r = fspf_commit_run(v, true);
+	if (r == 0)
+		fspf_space_trim_free(v->space);
+	return r;
 }

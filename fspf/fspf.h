@@ -276,7 +276,7 @@ MUST_CHECK int fspf_removexattr(struct fspf_volume *v, uint64_t ino, const char 
  * ----------------------------------------------------------------------------------- */
 
 /* Everything that had happened to this file, and before it to anything, is durable and published.
- */
+ * On the volume's top directory it is fspf_sync(): everything that happened at all. */
 MUST_CHECK int fspf_fsync(struct fspf_volume *v, uint64_t ino);
 MUST_CHECK int fspf_sync(struct fspf_volume *v);
 

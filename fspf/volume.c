@@ -125,8 +125,12 @@ int fspf_fsync(struct fspf_volume *v, uint64_t ino)
 {
 	struct fspf_inode *inode;
 	uint64_t changed;
-	int r = fspf_inode_get(v, ino, &inode);
+	int r;
 
+	if (ino == FSPF_ROOT) /* sync(2) never gets here, so this is how `sync MOUNTPOINT` asks for
+				 all of it */
+		return fspf_sync(v);
+	r = fspf_inode_get(v, ino, &inode);
 	if (r)
 		return r;
 	pthread_mutex_lock(&inode->lock);
