@@ -11,7 +11,7 @@
 #define WRITERS 3u
 #define READERS 3u
 #define KEYS 1500u  /* a writer's */
-#define COMMITS 60u /* the game goes on until then */
+#define COMMITS 40u /* the game goes on until then */
 #define VALUE_MIN 24u
 
 struct game {
