@@ -38,7 +38,7 @@ enum command_takes {
 struct command {
 	const char *name;     /* "" for a program that has no commands */
 	const char *synopsis; /* what follows "fspf NAME", without the common options */
-	const char *summary;  /* one line, for the list in `fspf --help` */
+	const char *summary;  /* one line that begins small, for the list in `fspf --help` */
 	const char *notes;    /* more for `fspf NAME --help`; ends with a newline; may be NULL */
 	unsigned takes;
 	int arguments_min, arguments_max;

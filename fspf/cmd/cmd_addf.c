@@ -18,7 +18,7 @@ static int cmd_addf(int argc, char **argv);
 const struct command command_addf = {
 	.name = "addf",
 	.synopsis = "VOLUME PREFIX SOURCE",
-	.summary = "Bring files into a volume",
+	.summary = "bring files into a volume",
 	.notes =
 		"If SOURCE is a directory, PREFIX becomes like it: contents, owners, modes, times,\n"
 		"links and extended attributes.  If it is a file, it becomes PREFIX, or goes into\n"

@@ -9,7 +9,7 @@ static int cmd_export(int argc, char **argv);
 const struct command command_export = {
 	.name = "export",
 	.synopsis = "VOLUME PATH DESTINATION",
-	.summary = "Copy files out of a volume",
+	.summary = "copy files out of a volume",
 	.notes =
 		"PATH is an absolute path inside the volume.  DESTINATION must not exist, or be an\n"
 		"empty directory; a single file can also go into any directory under its own\n"

@@ -21,7 +21,7 @@ static const struct command subcommands[] = {
 	{
 		.name = "key list",
 		.synopsis = "VOLUME",
-		.summary = "List the key slots of a volume",
+		.summary = "list the key slots of a volume",
 		.takes = TAKES_JSON,
 		.arguments_min = 1,
 		.arguments_max = 1,
@@ -30,7 +30,7 @@ static const struct command subcommands[] = {
 	{
 		.name = "key add",
 		.synopsis = "VOLUME --new-key-file FILE|--new-passphrase-file FILE",
-		.summary = "Let another key or passphrase open a volume",
+		.summary = "let another key or passphrase open a volume",
 		.notes = "Prints the number of the new slot.\n",
 		.takes = TAKES_KEY,
 		.arguments_min = 1,
@@ -40,7 +40,7 @@ static const struct command subcommands[] = {
 	{
 		.name = "key remove",
 		.synopsis = "VOLUME SLOT",
-		.summary = "Remove a key or passphrase from a volume",
+		.summary = "remove a key or passphrase from a volume",
 		.notes =
 			"The credential given must open another slot, so that nobody is locked out.\n"
 			"Whoever had the removed key, and a copy of the volume from that time, can\n"
@@ -55,7 +55,7 @@ static const struct command subcommands[] = {
 const struct command command_key = {
 	.name = "key",
 	.synopsis = "list|add|remove VOLUME",
-	.summary = "List, add and remove keys and passphrases",
+	.summary = "list, add and remove keys and passphrases",
 	.notes = "  fspf key list VOLUME\n"
 		 "  fspf key add VOLUME --new-key-file FILE|--new-passphrase-file FILE\n"
 		 "  fspf key remove VOLUME SLOT\n\n"

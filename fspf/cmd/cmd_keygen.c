@@ -18,7 +18,7 @@ static int cmd_keygen(int argc, char **argv);
 const struct command command_keygen = {
 	.name = "keygen",
 	.synopsis = "[FILE]",
-	.summary = "Make a random key",
+	.summary = "make a random key",
 	.notes =
 		"32 random bytes as 64 hex digits, to FILE (made new, mode 0600) or, without FILE\n"
 		"or when it is \"-\", to standard output.\n",

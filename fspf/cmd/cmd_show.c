@@ -15,7 +15,7 @@ static int cmd_show(int argc, char **argv);
 const struct command command_show = {
 	.name = "show",
 	.synopsis = "VOLUME",
-	.summary = "Show regions, tags, sizes and key slots",
+	.summary = "show regions, tags, sizes and key slots",
 	.notes =
 		"Works without a key (of encrypted regions it then shows only that they are there)\n"
 		"and while the volume is mounted.\n",
@@ -31,6 +31,12 @@ struct facts {
 	size_t count;
 };
 
+/* Without its key, what is in the sealed part of a volume's root record is not known. */
+static bool is_opened(const struct fspf_info *info)
+{
+	return !info->keyed || info->sessions > 0;
+}
+
 static void volume_id_hex(const struct fspf_info *info, char ret[static 33])
 {
 	for (size_t i = 0; i < sizeof(info->volume_id); i++)
@@ -41,35 +47,55 @@ static void volume_id_hex(const struct fspf_info *info, char ret[static 33])
 
 static json_t *region_json(const struct fspf_region_info *region)
 {
-	const char *class = class_name(region->class);
+	json_t *json = json_object();
 
-	if (region->locked)
-		return json_pack("{s:i, s:s, s:b}", "id", (int)region->id, "class", class, "locked",
-				 1);
-	return json_pack("{s:i, s:o, s:s, s:b, s:o, s:o, s:o}", "id", (int)region->id, "prefix",
-			 json_name(region->prefix), "class", class, "locked", 0, "tag",
-			 json_tag(&region->tag), "files", json_number(region->files), "bytes",
-			 json_number(region->blocks * FSPF_BLOCK_SIZE));
+	json_object_set_new(json, "id", json_number(region->id));
+	json_object_set_new(json, "class", json_string(class_name(region->class)));
+	json_object_set_new(json, "locked", json_boolean(region->locked));
+	if (!region->locked) {
+		json_object_set_new(json, "prefix", json_name(region->prefix));
+		json_object_set_new(json, "tag", json_tag(&region->tag));
+		json_object_set_new(json, "files", json_number(region->files));
+		json_object_set_new(json, "bytes", json_number(region->blocks * FSPF_BLOCK_SIZE));
+	}
+	return json;
+}
+
+/* null: not known without the key. */
+static json_t *if_opened(const struct fspf_info *info, json_t *json)
+{
+	if (!is_opened(info)) {
+		json_decref(json);
+		json = json_null();
+	}
+	return json;
 }
 
 static json_t *facts_json(const struct facts *f)
 {
 	const struct fspf_info *info = &f->info;
-	json_t *regions = json_array();
+	json_t *json = json_object(), *regions = json_array();
 	char id[33];
 
 	volume_id_hex(info, id);
+	json_object_set_new(json, "id", json_string(id));
+	json_object_set_new(json, "format", json_number(info->version));
+	json_object_set_new(json, "tag", json_tag(&info->tag));
+	json_object_set_new(json, "previous_tag", json_tag(&info->previous_tag));
+	json_object_set_new(json, "generation", json_number(info->generation));
+	json_object_set_new(json, "keyed", json_boolean(info->keyed));
+	json_object_set_new(json, "opened", json_boolean(is_opened(info)));
+	json_object_set_new(json, "sessions", if_opened(info, json_number(info->sessions)));
+	json_object_set_new(json, "clean", if_opened(info, json_boolean(info->clean)));
+	json_object_set_new(json, "bytes_used", if_opened(info, json_number(info->bytes_used)));
+	json_object_set_new(json, "size_limit", json_number(info->size_limit));
+	json_object_set_new(json, "segment_bytes",
+			    json_number((uint64_t)info->segment_blocks * FSPF_BLOCK_SIZE));
+	json_object_set_new(json, "key_slots", key_slots_json(info->slots));
 	for (size_t i = 0; i < f->count; i++)
 		json_array_append_new(regions, region_json(&f->region[i]));
-	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:o, s:o}", "id",
-			 id, "format", json_number(info->version), "generation",
-			 json_number(info->generation), "tag", json_tag(&info->tag), "previous_tag",
-			 json_tag(&info->previous_tag), "sessions", json_number(info->sessions),
-			 "segment_bytes",
-			 json_number((uint64_t)info->segment_blocks * FSPF_BLOCK_SIZE),
-			 "size_limit", json_number(info->size_limit), "bytes_used",
-			 json_number(info->bytes_used), "keyed", info->keyed, "clean", info->clean,
-			 "key_slots", key_slots_json(info->slots), "regions", regions);
+	json_object_set_new(json, "regions", regions);
+	return json;
 }
 
 /* ---- for people ---- */
@@ -84,15 +110,17 @@ static void print_facts(const struct fspf_info *info)
 	printf("tag         %s\n", hex);
 	crypto_digest_hex(&info->previous_tag, hex);
 	printf("before it   %s\n", crypto_digest_is_zero(&info->previous_tag) ? "-" : hex);
-	printf("generation  %llu, %u sessions\n", (unsigned long long)info->generation,
-	       info->sessions);
-	printf("state       %s\n", info->clean ? "closed" : "in use, or was not closed");
-	format_size(info->bytes_used, size);
-	printf("used        %s", size);
+	printf("generation  %llu\n", (unsigned long long)info->generation);
+	if (is_opened(info)) {
+		format_size(info->bytes_used, size);
+		printf("sessions    %u\n", info->sessions);
+		printf("state       %s\n", info->clean ? "closed" : "in use, or was not closed");
+		printf("used        %s\n", size);
+	}
 	format_size(info->size_limit, size);
-	printf(" of %s", info->size_limit ? size : "no limit");
+	printf("limit       %s\n", info->size_limit ? size : "none");
 	format_size((uint64_t)info->segment_blocks * FSPF_BLOCK_SIZE, size);
-	printf(", in segments of %s\n", size);
+	printf("segments    of %s\n", size);
 }
 
 static void print_region(const struct fspf_region_info *region)
@@ -119,6 +147,8 @@ static int print_all(const struct facts *f)
 	printf("regions\n");
 	for (size_t i = 0; i < f->count; i++)
 		print_region(&f->region[i]);
+	if (!is_opened(&f->info))
+		printf("  encrypted ones are not shown without the key\n");
 	return EXIT_DONE;
 }
 

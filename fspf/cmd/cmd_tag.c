@@ -15,7 +15,7 @@ static int cmd_tag(int argc, char **argv);
 const struct command command_tag = {
 	.name = "tag",
 	.synopsis = "VOLUME [PREFIX]",
-	.summary = "Print the tags of a volume and of its regions",
+	.summary = "print the tags of a volume and of its regions",
 	.notes =
 		"64 hex digits a line: the volume's tag, then each region's in the order of\n"
 		"`fspf show`; with PREFIX, that region's alone.  Works without a key (encrypted\n"

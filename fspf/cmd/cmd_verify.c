@@ -15,7 +15,7 @@ static int cmd_verify(int argc, char **argv);
 const struct command command_verify = {
 	.name = "verify",
 	.synopsis = "VOLUME [--region PREFIX]",
-	.summary = "Read everything and check it against the tag",
+	.summary = "read everything and check it against the tag",
 	.notes = "Names every damaged file; the exit status is 3 if there is one.  Without a key,\n"
 		 "the authenticated regions are checked.\n",
 	.takes = TAKES_KEY | TAKES_ANCHOR | TAKES_JSON,
@@ -64,15 +64,22 @@ static void print_result(const struct fspf_verify_result *result)
 		       (unsigned long long)result->damaged_nodes);
 }
 
+/* @problems is taken over. */
 static json_t *result_json(int r, const struct crypto_digest *tag,
 			   const struct fspf_verify_result *result, json_t *problems)
 {
-	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:O}", "whole", !r, "tag",
-			 json_tag(tag), "nodes", json_number(result->nodes), "files",
-			 json_number(result->files), "blocks", json_number(result->blocks),
-			 "damaged_nodes", json_number(result->damaged_nodes), "damaged_files",
-			 json_number(result->damaged_files), "damaged_blocks",
-			 json_number(result->damaged_blocks), "problems", problems);
+	json_t *json = json_object();
+
+	json_object_set_new(json, "whole", json_boolean(!r));
+	json_object_set_new(json, "tag", json_tag(tag));
+	json_object_set_new(json, "files", json_number(result->files));
+	json_object_set_new(json, "blocks", json_number(result->blocks));
+	json_object_set_new(json, "nodes", json_number(result->nodes));
+	json_object_set_new(json, "damaged_files", json_number(result->damaged_files));
+	json_object_set_new(json, "damaged_blocks", json_number(result->damaged_blocks));
+	json_object_set_new(json, "damaged_nodes", json_number(result->damaged_nodes));
+	json_object_set_new(json, "problems", problems);
+	return json;
 }
 
 static int verify_open_volume(struct fspf_volume *v, const char *prefix, bool json)
@@ -95,7 +102,8 @@ static int verify_open_volume(struct fspf_volume *v, const char *prefix, bool js
 	if (!r || r == -EBADMSG) {
 		printing = EXIT_DONE;
 		if (json)
-			printing = print_json(result_json(r, &tag, &result, work.problems));
+			printing = print_json(
+				result_json(r, &tag, &result, json_incref(work.problems)));
 		else
 			print_result(&result);
 		status = status ? status : printing;

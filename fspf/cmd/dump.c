@@ -15,7 +15,7 @@
 static const struct command command_dump = {
 	.name = "",
 	.synopsis = "VOLUME [--nodes | --node ADDR | --inode N | --path P]",
-	.summary = "Show the stored structures of a volume",
+	.summary = "show the stored structures of a volume",
 	.notes =
 		"Header, key slots and root records; with an option, what the trees hold.  Without\n"
 		"a key, the parts that are public.  Never key material.  Nothing is locked and\n"

@@ -10,7 +10,7 @@
 #include "fspf/cmd/dump.h"
 #include "fspf/error.h"
 
-#define LINE_COLUMNS 110
+#define LINE_COLUMNS 132
 
 static bool is_scalar(const json_t *json)
 {
@@ -37,21 +37,28 @@ static void print_scalar(const json_t *json)
 	}
 }
 
+static size_t scalar_len(const json_t *json)
+{
+	return json_is_string(json) ? json_string_length(json)
+	       : json_is_integer(json)
+		       ? (size_t)snprintf(NULL, 0, "%lld", (long long)json_integer_value(json))
+		       : strlen("yes");
+}
+
 /* An object of scalars that is short enough for a line. */
 static bool fits_line(const json_t *json, int indent)
 {
-	char *text;
 	const char *key;
 	const json_t *value;
 	bool fits = json_is_object(json);
+	size_t len = (size_t)indent;
 
-	json_object_foreach((json_t *)(uintptr_t)json, key, value) fits = fits && is_scalar(value);
-	if (fits) {
-		text = json_dumps(json, JSON_COMPACT);
-		fits = text && (int)strlen(text) + indent < LINE_COLUMNS;
-		free(text);
+	json_object_foreach((json_t *)(uintptr_t)json, key, value)
+	{
+		fits = fits && is_scalar(value);
+		len += strlen(key) + strlen(" , ") + scalar_len(value);
 	}
-	return fits;
+	return fits && len < LINE_COLUMNS;
 }
 
 static void print_line(const json_t *json)

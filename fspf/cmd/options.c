@@ -6,6 +6,7 @@
  * its arrays from it, --help prints it.  getopt's own messages are off: ours name the option and
  * never what follows its '=', which may be a secret typed in the wrong place.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -196,7 +197,7 @@ static void print_row(const struct command_option *row)
 static void print_help(const struct command *command, const struct rows *rows)
 {
 	print_usage(command);
-	printf("\n%s.\n\n", command->summary);
+	printf("\n%c%s.\n\n", toupper((unsigned char)*command->summary), command->summary + 1);
 	if (command->notes)
 		printf("%s\n", command->notes);
 	printf("Options:\n");
