@@ -64,6 +64,7 @@ outer() {
 	export E2E_DIR
 	local log="log_path=$E2E_DIR/sanitizer:exitcode=99"
 	export ASAN_OPTIONS="$log:detect_stack_use_after_return=0" TSAN_OPTIONS="$log:halt_on_error=0"
+	export LSAN_OPTIONS="suppressions=$E2E/lsan.supp:print_suppressions=0"
 	export UBSAN_OPTIONS="$log:print_stacktrace=1"
 	# shellcheck disable=SC2064 # the directory is fixed now
 	[[ -n ${E2E_KEEP:-} ]] || trap "rm -rf --one-file-system '$E2E_DIR'" EXIT
