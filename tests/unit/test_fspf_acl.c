@@ -438,9 +438,12 @@ static void set_both(struct pair *p, uint64_t ino, const char *path, const char 
 {
 	uint8_t value[ACL_MAX];
 	size_t len = encode(acl, value);
-	int r = setxattr(path, name, value, len, 0) ? -errno : 0;
+	int there = setxattr(path, name, value, len, 0) ? -errno : 0;
+	int here = fspf_setxattr(p->t->v, ino, name, value, len, 0, false);
 
-	assert_int_equal(fspf_setxattr(p->t->v, ino, name, value, len, 0, false), r);
+	if (there == -EACCES && here == -EINVAL)
+		return; /* both wrong: Linux asks for a directory before it looks at the entries */
+	assert_int_equal(here, there);
 }
 
 /* A new file or directory on both sides, and what is done to it. */
