@@ -345,7 +345,9 @@ int fspf_export(struct fspf_volume *v, const char *path, const char *destination
 	int r = *path == '/' ? fspf_resolve(v, path, &attr) : -EINVAL;
 
 	if (r) {
-		fspf_fail(err, r, NULL, "cannot export '%s': %s", path, fspf_work_reason(r));
+		fspf_fail(err, r,
+			  r == -ENOKEY ? "give --key-file, --passphrase-file or FSPF_KEY" : NULL,
+			  "cannot export '%s': %s", path, fspf_work_reason(r));
 	} else {
 		r = S_ISDIR(attr.mode) ? open_destination(&ex, destination)
 				       : open_single(&ex, path, destination, &name);

@@ -152,8 +152,8 @@ enum anchor_need {
 MUST_CHECK int common_anchor(const struct command *command, const struct common_options *o,
 			     bool read_only, enum anchor_need need, struct fspf_anchor **ret);
 
+/* How to look at a volume; fspf/cmd/change.h is for those who change it. */
 enum open_mode {
-	OPEN_WRITE,	/* commits only when memory presses, and at close */
 	OPEN_READ_ONLY, /* beside other readers */
 	OPEN_PEEK,	/* beside anybody; no anchor needed, but checked if given */
 };
@@ -161,17 +161,11 @@ enum open_mode {
 /* Credential, anchor and fspf_open() in one.  Gives an exit status. */
 MUST_CHECK int common_open(const struct command *command, const struct common_options *o,
 			   const char *path, enum open_mode mode, struct fspf_volume **ret);
+/* fspf_open(), with the message printed.  Gives an exit status. */
+MUST_CHECK int common_open_params(const struct fspf_open_params *params, struct fspf_volume **ret);
 
-/* Close a volume that was only read: @status, or that of the failure if @status was EXIT_DONE. */
+/* Close it: @status, or that of the failure if @status was EXIT_DONE. */
 MUST_CHECK int close_volume(struct fspf_volume *v, int status);
-
-/* Close a volume that was changed, and print its new tag to stdout (when closing fails, the last
- * one that was published).  Gives an exit status. */
-MUST_CHECK int close_and_print_tag(struct fspf_volume *v);
-
-/* Give a volume up without committing.  If it is not as @before any more (memory pressed, so there
- * was a commit), its tag is printed: whoever pins tags needs it.  Gives @status. */
-int abandon_volume(struct fspf_volume *v, const struct crypto_digest *before, int status);
 
 void print_tag(const struct crypto_digest *tag);
 

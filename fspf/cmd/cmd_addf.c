@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "fspf/cmd/cmd.h"
+#include "fspf/cmd/change.h"
 
 static int cmd_addf(int argc, char **argv);
 
@@ -66,42 +66,36 @@ static bool is_final(int code)
 	       code == -ESTALE;
 }
 
-static int give_up(struct fspf_volume *v, const struct crypto_digest *before, int status)
+static int import(struct change *change, const struct invocation *in)
 {
-	struct crypto_digest now;
+	struct fspf_error err = {0};
+	struct progress progress;
+	int r, status = EXIT_DONE;
 
-	fspf_tag(v, &now);
-	if (crypto_digest_equal(&now, before))
-		print_hint("the volume is as it was before");
-	else
-		print_hint("a part of the files is in the volume already; its new tag is printed");
-	return abandon_volume(v, before, status);
+	progress_start(&progress, "importing");
+	r = fspf_import(change->v, in->argv[1], in->argv[2], &progress.transfer, &err);
+	progress_end(&progress);
+	if (r)
+		status = progress_failure(&progress, &err);
+	if (is_final(r)) {
+		status = change_abandon(change, status);
+		if (!change->published)
+			print_hint("the volume is as it was before");
+	} else {
+		status = change_commit(change, status);
+	}
+	return status;
 }
 
 static int addf(const struct invocation *in)
 {
-	struct fspf_error err = {0};
-	struct fspf_volume *v = NULL;
-	struct crypto_digest before;
-	struct progress progress;
-	int r, closing, status = check_source(in->argv[0], in->argv[2]);
+	struct change change;
+	int status = check_source(in->argv[0], in->argv[2]);
 
 	if (!status)
-		status = common_open(&command_addf, &in->common, in->argv[0], OPEN_WRITE, &v);
-	if (!status) {
-		fspf_tag(v, &before);
-		progress_start(&progress, "importing");
-		r = fspf_import(v, in->argv[1], in->argv[2], &progress.transfer, &err);
-		progress_end(&progress);
-		if (r)
-			status = progress_failure(&progress, &err);
-		if (is_final(r)) {
-			status = give_up(v, &before, status);
-		} else {
-			closing = close_and_print_tag(v);
-			status = status ? status : closing;
-		}
-	}
+		status = change_begin(&command_addf, &in->common, in->argv[0], &change);
+	if (!status)
+		status = import(&change, in);
 	return status;
 }
 

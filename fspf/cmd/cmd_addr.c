@@ -2,7 +2,7 @@
 /*
  * fspf/cmd/cmd_addr.c - fspf addr: add a region
  */
-#include "fspf/cmd/cmd.h"
+#include "fspf/cmd/change.h"
 
 static int cmd_addr(int argc, char **argv);
 
@@ -66,18 +66,16 @@ static int addr(const struct addr_options *o, const struct invocation *in)
 	enum crypto_class class =
 		o->encrypted ? CRYPTO_CLASS_ENCRYPTED : CRYPTO_CLASS_AUTHENTICATED;
 	struct fspf_error err = {0};
-	struct fspf_volume *v = NULL;
-	struct crypto_digest before;
+	struct change change;
 	int status = check_options(o);
 
 	if (!status)
-		status = common_open(&command_addr, &in->common, in->argv[0], OPEN_WRITE, &v);
+		status = change_begin(&command_addr, &in->common, in->argv[0], &change);
 	if (!status) {
-		fspf_tag(v, &before);
-		if (fspf_region_add(v, in->argv[1], class, &err))
-			status = abandon_volume(v, &before, print_failure(&err));
+		if (fspf_region_add(change.v, in->argv[1], class, &err))
+			status = change_abandon(&change, print_failure(&err));
 		else
-			status = close_and_print_tag(v);
+			status = change_commit(&change, EXIT_DONE);
 	}
 	return status;
 }

@@ -143,19 +143,24 @@ static int print_key_variable(const struct fspf_credential *c)
 static int print_created(const struct create_options *o, const struct fspf_credential *c,
 			 const struct crypto_digest *tag)
 {
-	int r = 0, status = EXIT_DONE;
+	int r = o->envar_output && c ? print_key_variable(c) : 0;
+	int status = EXIT_FAILED;
 
-	if (o->envar_output) {
-		if (c)
-			r = print_key_variable(c);
-		printf("export FSPF_TAG=");
-	}
-	print_tag(tag);
-	if (r || fflush(stdout)) {
-		print_error("the volume was made, but its %s could not be printed",
-			    c && o->envar_output ? "key" : "tag");
+	if (r) {
+		print_error("the volume was made, but its key could not be printed: %s",
+			    strerror(-r));
 		print_hint("remove it and create it again");
-		status = EXIT_FAILED;
+	} else {
+		printf("%s", o->envar_output ? "export FSPF_TAG=" : "");
+		print_tag(tag);
+		if (fflush(stdout)) {
+			print_error("the volume was made, but its tag could not be printed: %s",
+				    strerror(errno));
+			print_hint("`fspf tag` prints it");
+			clearerr(stdout); /* it has been said */
+		} else {
+			status = EXIT_DONE;
+		}
 	}
 	return status;
 }

@@ -9,6 +9,7 @@
 
 #include "fspf/cmd/cmd.h"
 #include "fspf/cmd/json.h"
+#include "fspf/error.h"
 
 static int cmd_verify(int argc, char **argv);
 
@@ -97,6 +98,8 @@ static int verify_open_volume(struct fspf_volume *v, const char *prefix, bool js
 	r = fspf_verify(v, prefix, &transfer, &result, &err);
 	progress_end(&work.progress);
 
+	if (r == -ECANCELED)
+		fspf_fail(&err, r, NULL, "interrupted: not everything was verified");
 	if (r)
 		status = print_failure(&err);
 	if (!r || r == -EBADMSG) {

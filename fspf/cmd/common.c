@@ -100,7 +100,7 @@ static int check_anchor_options(const struct command *command, const struct comm
 	else if (o->recover && !o->tag && !o->tag_file && !environment)
 		status = usage_error(command, "--recover needs the tag to recover from");
 	else if (!count && !environment && need == ANCHOR_REQUIRED) {
-		print_error("no expected tag is given, so an older state could not be told apart");
+		print_error("no expected tag is given: an older state could pass for the newest");
 		print_hint("give --tag HEX (or FSPF_TAG), --tag-file FILE, or "
 			   "--no-rollback-protection");
 		status = EXIT_USAGE;
@@ -133,7 +133,7 @@ int common_anchor(const struct command *command, const struct common_options *o,
 
 /* ---- open and close ---- */
 
-static int open_volume(const struct fspf_open_params *params, struct fspf_volume **ret)
+int common_open_params(const struct fspf_open_params *params, struct fspf_volume **ret)
 {
 	struct fspf_error err = {0};
 	int status = EXIT_DONE;
@@ -148,22 +148,20 @@ int common_open(const struct command *command, const struct common_options *o, c
 {
 	struct fspf_open_params params = {
 		.path = path,
-		.read_only = mode != OPEN_WRITE,
+		.read_only = true,
 		.peek = mode == OPEN_PEEK,
 		.recover = o->recover,
-		.commit_interval_ms = UINT32_MAX,
-		.report = print_report,
 	};
 	struct fspf_credential *credential = NULL;
 	int status = common_credential(command, o, &credential);
 
 	if (!status)
-		status = common_anchor(command, o, params.read_only,
+		status = common_anchor(command, o, true,
 				       mode == OPEN_PEEK ? ANCHOR_OPTIONAL : ANCHOR_REQUIRED,
 				       &params.anchor);
 	if (!status) {
 		params.credential = credential;
-		status = open_volume(&params, ret);
+		status = common_open_params(&params, ret);
 	}
 	fspf_credential_free(credential);
 	return status;
@@ -185,28 +183,4 @@ void print_tag(const struct crypto_digest *tag)
 
 	crypto_digest_hex(tag, hex);
 	printf("%s\n", hex);
-}
-
-int close_and_print_tag(struct fspf_volume *v)
-{
-	struct fspf_error err = {0};
-	struct crypto_digest tag;
-	int status = EXIT_DONE;
-
-	fspf_tag(v, &tag);
-	if (fspf_close(v, &tag, &err))
-		status = print_failure(&err);
-	print_tag(&tag);
-	return status;
-}
-
-int abandon_volume(struct fspf_volume *v, const struct crypto_digest *before, int status)
-{
-	struct crypto_digest tag;
-
-	fspf_tag(v, &tag);
-	fspf_abandon(v);
-	if (!crypto_digest_equal(&tag, before))
-		print_tag(&tag);
-	return status;
 }

@@ -4,7 +4,8 @@
  *
  * The command's own rows and those of the groups it takes are put into one list; getopt_long() gets
  * its arrays from it, --help prints it.  getopt's own messages are off: ours name the option and
- * never what follows its '=', which may be a secret typed in the wrong place.
+ * never what follows its '=', which may be a secret typed in the wrong place.  Names must be
+ * written out: a shortened one could mean something else in a later version.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -168,6 +169,17 @@ static int report_mistake(const struct command *command, const struct rows *rows
 	return status;
 }
 
+/* Was the long option of @row, just parsed, written out?  Its value is a part of the same argument
+ * or the whole next one. */
+static bool is_written_out(const struct command_option *row, char **argv)
+{
+	const char *argument = argv[optind - 1];
+
+	if (row->value && optarg == argument)
+		argument = argv[optind - 2];
+	return strcspn(argument + 2, "=") == strlen(row->name);
+}
+
 static void print_row(const struct command_option *row)
 {
 	const char *help = row->help;
@@ -234,7 +246,10 @@ bool parse_command_line(const struct command *command, const struct command_opti
 	       (opt = getopt_long(argc, argv, rows.shorts, rows.longs, NULL)) != -1) {
 		const struct command_option *row = find_row(&rows, opt);
 
-		if (row && opt != '?' && opt != ':')
+		if (row && opt >= ROW_VALUE && !is_written_out(row, argv))
+			status = usage_error(command, "unknown option (did you mean --%s?)",
+					     row->name);
+		else if (row && opt != '?' && opt != ':')
 			status = take_value(command, row);
 		else
 			status = report_mistake(command, &rows, opt, argv[optind - 1]);
