@@ -78,7 +78,7 @@ static int make_other(struct fspf_volume *v, const struct fspf_attr *attr, int a
 static int write_file(struct export *ex, const struct fspf_attr *attr, const char *name)
 {
 	int at = fspf_hostdir_fd(&ex->host);
-	const char *doing = "make";
+	const char *doing = "make a host file for";
 	bool whole = false;
 	int fd = S_ISREG(attr->mode) ? make_regular(at, name) : make_other(ex->v, attr, at, name);
 	int r = fd < 0 ? fd : 0;
@@ -177,7 +177,7 @@ static int enter_directory(struct export *ex, const struct fspf_attr *attr, cons
 	*ret_entered = !r;
 	if (r) {
 		fspf_forget(ex->v, attr->ino, 1);
-		r = fspf_work_problem(&ex->work, r, "make");
+		r = fspf_work_problem(&ex->work, r, "make a host directory for");
 	} else {
 		r = begin_directory(ex, attr);
 	}

@@ -59,7 +59,7 @@ static int fill_target(struct fspf_import *im, int fd, const struct stat *st,
 	if (!r)
 		r = fspf_import_attributes(&im->work, fd, st, &t->attr, alone, ret_doing);
 	if (!r && t->unnamed) {
-		*ret_doing = "replace";
+		*ret_doing = "replace what is in the volume with";
 		r = fspf_import_target_place(im->work.v, t);
 	}
 	return r;
