@@ -9,7 +9,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Packages by purpose.  A purpose that is not named here does not exist.
 BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libfuse3-dev fuse3 libssl-dev libsodium-dev
 	uthash-dev libcmocka-dev libjansson-dev)
-TEST_PACKAGES=(python3 attr acl sqlite3 git e2fsprogs binutils procps mount util-linux
+TEST_PACKAGES=(python3 python3-cryptography attr acl sqlite3 git e2fsprogs binutils procps mount util-linux
 	mandoc shellcheck ca-certificates)
 BENCH_PACKAGES=(fio gocryptfs sqlite3 python3)
 
