@@ -29,7 +29,7 @@
 #include "fuse/loop.h"
 #include "fuse/mountpoint.h"
 
-#define READAHEAD_KIB 1024
+#define READAHEAD_KIB 4096
 #define STEP_NS 10000000	 /* of waiting for something without a wake-up */
 #define UNMOUNTED_WAIT_STEPS 200 /* for the end of the loop after an unmount */
 #define DRAIN_QUIET_STEPS 10	 /* without a request: the kernel has sent all it had */
