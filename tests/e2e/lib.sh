@@ -234,7 +234,7 @@ restart() {
 
 # What a power cut or the host's kill leaves behind.
 crash() {
-	kill -9 "$DAEMON"
+	kill -9 "$DAEMON" 2>/dev/null || true # it may have ended by itself
 	wait "$DAEMON" 2>/dev/null || true
 	DAEMON=''
 	umount -l "$M" 2>/dev/null || true

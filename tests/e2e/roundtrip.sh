@@ -23,7 +23,7 @@ note "the search for leaks finds a planted one"
 mkdir "$T/planted"
 {
 	head -c 5000 /dev/urandom
-	tail -c 40 "$T/tree/specials/sizes/size_8192_bytes"
+	tail -c 80 "$T/tree/specials/sizes/size_8192_bytes"
 } >"$T/planted/file"
 ! "$T/leak" "$T/planted" "$T/tree" >"$T/out" || fail "leak sees nothing"
 
