@@ -196,7 +196,9 @@ struct merkle_node *merkle_cache_get(struct merkle_cache *cache, uint64_t owner,
 	return n;
 }
 
-/* M6.  Each turn of the clock takes marks away, so this ends. */
+/* M6.  A node comes in behind the hand and without a mark, so it has a whole turn in which to be
+ * met a second time; what is met once only, as in a scan, goes first.  Each turn of the clock takes
+ * marks away, so this ends. */
 static void make_room(struct shard *s, size_t size)
 {
 	while (s->hand && s->bytes + size > s->bytes_max) {
@@ -216,7 +218,7 @@ static void take_in(struct shard *s, struct merkle_node *n)
 
 	make_room(s, n->size);
 	if (s->bytes + n->size <= s->bytes_max) {
-		n->used = true;
+		n->used = false;
 		n->chain = *bucket;
 		*bucket = merkle_node_ref(n);
 		ring_add(s, n);
