@@ -290,29 +290,31 @@ static void seal_node(struct region *g, struct merkle_ptr *ptr, const uint8_t *p
 			 0);
 }
 
-/* The image that these items have, made without the room's help. */
-static void encode_items(const uint8_t *plain, uint8_t level, uint8_t *image)
-{
-	uint32_t n = merkle_node_items(plain), place = MERKLE_NODE_SIZE;
+struct crafted {
 	struct merkle_key key;
 	const void *value;
-	uint8_t *slot;
 	size_t len;
+};
+
+/* The image that these items have, made without the room's help. */
+static void craft(const struct crafted *items, uint32_t n, uint8_t level, uint8_t *image)
+{
+	uint32_t place = MERKLE_NODE_SIZE;
+	uint8_t *slot;
 
 	memset(image, 0, MERKLE_NODE_SIZE);
 	memcpy(image, "FSPN\1", 5);
 	image[5] = level;
 	put_le16(image + 6, (uint16_t)n);
 	for (uint32_t i = 0; i < n; i++) {
-		merkle_node_item(plain, i, &key, &value, &len);
-		place -= (uint32_t)len;
-		memcpy(image + place, value, len);
+		place -= (uint32_t)items[i].len;
+		memcpy(image + place, items[i].value, items[i].len);
 		slot = image + 16 + (size_t)i * 24;
-		put_le64(slot, key.object);
-		put_le64(slot + 8, key.offset);
+		put_le64(slot, items[i].key.object);
+		put_le64(slot + 8, items[i].key.offset);
 		put_le16(slot + 16, (uint16_t)place);
-		put_le16(slot + 18, (uint16_t)len);
-		slot[20] = key.type;
+		put_le16(slot + 18, (uint16_t)items[i].len);
+		slot[20] = items[i].key.type;
 	}
 	put_le16(image + 8, (uint16_t)(MERKLE_NODE_SIZE - place));
 }
@@ -321,14 +323,17 @@ static void encode_items(const uint8_t *plain, uint8_t level, uint8_t *image)
 static void check_accepted(const uint8_t *plain, const struct merkle_ptr *ptr)
 {
 	struct merkle_key key, previous = key_min;
+	uint32_t n = merkle_node_items(plain);
 	uint8_t image[MERKLE_NODE_SIZE];
+	struct crafted items[700];
 	struct merkle_ptr child;
 	const void *value;
 	size_t len;
 
-	assert_true(merkle_node_items(plain) > 0);
-	for (uint32_t i = 0; i < merkle_node_items(plain); i++) {
+	assert_true(n > 0 && n < ARRAY_LEN(items));
+	for (uint32_t i = 0; i < n; i++) {
 		merkle_node_item(plain, i, &key, &value, &len);
+		items[i] = (struct crafted){key, value, len};
 		assert_true(i == 0 || merkle_key_compare(&previous, &key) < 0);
 		assert_true(len > 0 && len <= MERKLE_VALUE_MAX);
 		if (ptr->level > 0) {
@@ -339,7 +344,7 @@ static void check_accepted(const uint8_t *plain, const struct merkle_ptr *ptr)
 		}
 		previous = key;
 	}
-	encode_items(plain, ptr->level, image);
+	craft(items, n, ptr->level, image);
 	assert_memory_equal(image, plain, sizeof(image));
 }
 
@@ -496,26 +501,167 @@ static void M2_mutants_behind_the_seal(void **state)
 	model_end(&model);
 }
 
+/* Images with one defect each that chance would rarely make. */
+static void M2_one_defect(void **state)
+{
+	static const uint8_t zeroes[MERKLE_NODE_SIZE];
+	struct crafted items[] = {{{1, 0, 0}, "a", 1}, {{2, 0, 0}, "b", 1}, {{3, 0, 0}, "c", 1}};
+	uint8_t image[MERKLE_NODE_SIZE], plain[MERKLE_NODE_SIZE];
+	const struct {
+		size_t at, len; /* of item 1, or of the image */
+		uint64_t value;
+	} defects[] = {{0, 4, 0},  {4, 1, 2},	  {5, 1, 1},	   {6, 2, 2},  {6, 2, 4},
+		       {8, 2, 2},  {8, 2, 4},	  {10, 1, 1},	   {15, 1, 1}, {40, 8, 1},
+		       {40, 8, 3}, {40, 8, 4},	  {56, 2, 0x3fff}, {56, 2, 0}, {58, 2, 0},
+		       {58, 2, 2}, {61, 1, 1},	  {63, 1, 1},	   {88, 1, 1}, {16380, 1, 1},
+		       {6, 2, 0},  {6, 2, 0xffff}};
+	struct merkle_ptr ptr;
+	struct model model = {0};
+	struct region g;
+
+	(void)state;
+	build(&g, CRYPTO_CLASS_AUTHENTICATED, &model, 1);
+	ptr = g.root;
+	ptr.level = 0;
+	craft(items, 3, 0, image);
+	seal_node(&g, &ptr, image);
+	assert_int_equal(merkle_read_node(&g.config, &ptr, plain), 0);
+	for (size_t i = 0; i < ARRAY_LEN(defects); i++) {
+		uint8_t bytes[8];
+
+		craft(items, 3, 0, image);
+		put_le64(bytes, defects[i].value);
+		memcpy(image + defects[i].at, bytes, defects[i].len);
+		seal_node(&g, &ptr, image);
+		assert_int_equal(merkle_read_node(&g.config, &ptr, plain), -EBADMSG);
+	}
+	for (size_t len = 0; len <= MERKLE_VALUE_MAX + 1; len += MERKLE_VALUE_MAX / 2) {
+		items[1] = (struct crafted){items[1].key, zeroes, len};
+		craft(items, 3, 0, image);
+		seal_node(&g, &ptr, image);
+		assert_int_equal(merkle_read_node(&g.config, &ptr, plain), len ? 0 : -EBADMSG);
+		items[1].len = len + MERKLE_VALUE_MAX + 1;
+		craft(items, 3, 0, image);
+		seal_node(&g, &ptr, image);
+		assert_int_equal(merkle_read_node(&g.config, &ptr, plain), -EBADMSG);
+	}
+	region_end(&g);
+	model_end(&model);
+}
+
+/* An inner node's pointer must be one that a tree could have written there. */
+static void M2_children_that_no_tree_wrote(void **state)
+{
+	const struct merkle_ptr sound = {.addr = 8, .birth = 1, .seal = {.tag = {1}}, .level = 1};
+	uint8_t value[MERKLE_PTR_SIZE + 1] = {0}, image[MERKLE_NODE_SIZE];
+	struct crafted item = {{1, 0, 0}, value, MERKLE_PTR_SIZE};
+	struct model model = {0};
+	struct merkle_ptr child, ptr;
+	struct region g;
+
+	(void)state;
+	build(&g, CRYPTO_CLASS_AUTHENTICATED, &model, 2);
+	ptr = g.root;
+	ptr.level = 2;
+	for (int i = 0; i < 9; i++) {
+		child = sound;
+		child.level = (uint8_t)(i == 1 ? 0 : i == 2 ? 2 : i == 3 ? 12 : 1);
+		child.birth = i == 4 ? ptr.birth + 1 : i == 5 ? ptr.birth : 1;
+		child.addr = i == 6 ? 0 : 8;
+		merkle_ptr_encode(&child, value);
+		if (i == 7)
+			memset(value, 0, sizeof(value));
+		item.len = i == 8 ? MERKLE_PTR_SIZE + 1 : MERKLE_PTR_SIZE;
+		craft(&item, 1, 2, image);
+		seal_node(&g, &ptr, image);
+		assert_int_equal(merkle_read_node(&g.config, &ptr, image),
+				 i == 0 || i == 5 ? 0 : -EBADMSG);
+	}
+	region_end(&g);
+	model_end(&model);
+}
+
+/* A lean tree, two inner nodes with one leaf each, whose root gives way to a frozen node and that
+ * one to its leaf. */
+static void a_frozen_root_gives_way_too(void **state)
+{
+	struct merkle_ptr nodes[4]; /* two leaves, two inner nodes */
+	uint8_t image[MERKLE_NODE_SIZE], values[4][MERKLE_PTR_SIZE];
+	struct crafted items[2] = {{{1, 0, 0}, "a", 1}, {{2, 0, 0}, "b", 1}};
+	struct model model = {0};
+	uint64_t generation;
+	struct merkle_ptr root;
+	struct reached w;
+	struct region g;
+
+	(void)state;
+	build(&g, CRYPTO_CLASS_AUTHENTICATED, &model, 1);
+	for (size_t i = 0; i < 5; i++) {
+		struct merkle_ptr *ptr = i < 4 ? &nodes[i] : &g.root;
+
+		*ptr = (struct merkle_ptr){.addr = (1 + i) * MERKLE_NODE_BLOCKS,
+					   .birth = 1,
+					   .level = (uint8_t)(i / 2)};
+		for (size_t j = 0; i >= 2 && j < 2; j++)
+			items[j] = (struct crafted){items[j].key, values[j + i / 4 * 2],
+						    MERKLE_PTR_SIZE};
+		if (i < 4)
+			craft(&items[i % 2], 1, ptr->level, image);
+		else
+			craft(items, 2, ptr->level, image);
+		seal_node(&g, ptr, image);
+		if (i < 4)
+			merkle_ptr_encode(ptr, values[i]);
+	}
+	for (size_t i = 1; i < g.store.nplaces; i++)
+		g.store.places[i].state = i <= 5 ? USED : FREE;
+	region_reopen(&g);
+	region_check_books(&g);
+	assert_int_equal(merkle_put(g.tree, &items[1].key, "c", 1), 0);
+	generation = store_freeze(&g.store);
+	merkle_freeze(g.tree, generation);
+	assert_int_equal(merkle_delete(g.tree, &items[0].key), 0);
+	assert_int_equal(merkle_commit(g.tree, &root, &g.tag), 0);
+	g.root = root;
+	assert_int_equal(root.level, 2);
+	region_reach(&g, &root, &w);
+	assert_int_equal(w.nodes, 5);
+	free(w.addrs);
+	store_published(&g.store, generation);
+	region_commit(&g);
+	assert_int_equal(g.root.level, 0);
+	region_check_books(&g);
+	region_end(&g);
+	model_end(&model);
+}
+
 /* A leaf that is sound by itself, but whose first or last key is not its parent's slot's. */
-static void check_outside(bool below)
+enum outside { BELOW, ABOVE, JUST_ABOVE };
+
+static void check_outside(enum outside how)
 {
 	uint8_t top[MERKLE_NODE_SIZE], leaf[MERKLE_NODE_SIZE];
 	struct model model = {0};
+	struct merkle_key key, next;
 	struct merkle_ptr child;
-	struct merkle_key key;
 	const void *value;
 	struct region g;
+	uint8_t *last;
 	size_t len;
 
 	build(&g, CRYPTO_CLASS_AUTHENTICATED, &model, 1);
 	assert_int_equal(merkle_read_node(&g.config, &g.root, top), 0);
+	merkle_node_item(top, 3, &next, &value, &len);
 	merkle_node_item(top, 2, &key, &value, &len);
 	assert_int_equal(merkle_ptr_decode(value, &child), 0);
 	assert_int_equal(merkle_read_node(&g.config, &child, leaf), 0);
-	if (below)
+	last = leaf + 16 + (size_t)(merkle_node_items(leaf) - 1) * 24;
+	if (how == BELOW)
 		put_le64(leaf + 16, get_le64(leaf + 16) - 1);
 	else
-		put_le64(leaf + 16 + (size_t)(merkle_node_items(leaf) - 1) * 24, 1000);
+		put_le64(last, how == ABOVE ? 1000 : next.object);
+	if (how == JUST_ABOVE)
+		put_le64(last + 8, next.offset);
 	seal_node(&g, &child, leaf);
 	assert_int_equal(merkle_read_node(&g.config, &child, leaf), 0);
 	merkle_ptr_encode(&child, top + MERKLE_NODE_SIZE - 3 * (size_t)MERKLE_PTR_SIZE);
@@ -528,8 +674,9 @@ static void check_outside(bool below)
 static void M2_keys_outside_the_parents_slot(void **state)
 {
 	(void)state;
-	check_outside(false);
-	check_outside(true);
+	check_outside(BELOW);
+	check_outside(ABOVE);
+	check_outside(JUST_ABOVE);
 }
 
 /* One leaf named by two slots: found through its own, damaged through the other, whichever comes
@@ -575,6 +722,9 @@ int main(void)
 		cmocka_unit_test(damage_stops_no_change_elsewhere),
 		cmocka_unit_test(a_fetch_is_repeated_before_it_counts),
 		cmocka_unit_test(M2_mutants_behind_the_seal),
+		cmocka_unit_test(M2_one_defect),
+		cmocka_unit_test(M2_children_that_no_tree_wrote),
+		cmocka_unit_test(a_frozen_root_gives_way_too),
 		cmocka_unit_test(M2_keys_outside_the_parents_slot),
 		cmocka_unit_test(M2_one_node_in_two_slots),
 	};

@@ -454,6 +454,81 @@ static void deleting_gives_nodes_back(void **state)
 	}
 }
 
+/* Small nodes at either end of the tree merge with their only neighbour. */
+static void deleting_merges_with_either_neighbour(void **state)
+{
+	struct merkle_key key;
+	struct reached w;
+	struct region g;
+
+	(void)state;
+	for (int from_the_left = 0; from_the_left < 2; from_the_left++) {
+		region_begin(&g, CRYPTO_CLASS_AUTHENTICATED, 1 << 20);
+		for (uint64_t n = 0; n < 16; n++)
+			put_n(&g, n * 100, 2000);
+		for (uint64_t n = 0; n < 4; n++) { /* make room in the other one */
+			key = key_of((from_the_left ? 15 - n : n) * 100);
+			assert_int_equal(merkle_delete(g.tree, &key), 0);
+		}
+		region_commit(&g);
+		region_reach(&g, &g.root, &w);
+		free(w.addrs);
+		assert_int_equal(w.leaves, 2);
+		for (uint64_t n = 0; n < 6; n++) {
+			key = key_of((from_the_left ? n : 15 - n) * 100);
+			assert_int_equal(merkle_delete(g.tree, &key), 0);
+		}
+		region_commit(&g);
+		region_reach(&g, &g.root, &w);
+		free(w.addrs);
+		assert_int_equal(w.nodes, 1);
+		assert_int_equal(w.items, 6);
+		region_check_books(&g);
+		region_end(&g);
+	}
+}
+
+/* After the first leaf of an inner node has gone, keys that were in it lead to the leaf after it,
+ * but the greatest item below them is in the inner node before. */
+static void get_last_crosses_inner_nodes(void **state)
+{
+	uint8_t value[MERKLE_VALUE_MAX], plain[MERKLE_NODE_SIZE];
+	struct merkle_key first, key, found;
+	const void *pointer;
+	struct region g;
+	size_t len;
+
+	(void)state;
+	region_begin(&g, CRYPTO_CLASS_AUTHENTICATED, (size_t)16 << 20);
+	for (uint64_t n = 0; n < 1200; n++) {
+		key = (struct merkle_key){.object = n};
+		memset(value, (int)n, sizeof(value));
+		assert_int_equal(merkle_put(g.tree, &key, value, sizeof(value)), 0);
+	}
+	region_commit(&g);
+	assert_int_equal(g.root.level, 2);
+	assert_int_equal(merkle_read_node(&g.config, &g.root, plain), 0);
+	merkle_node_item(plain, 1, &first, &pointer, &len);
+	for (uint64_t n = 0; n < 5; n++) {
+		key = (struct merkle_key){.object = first.object + n};
+		assert_int_equal(merkle_delete(g.tree, &key), 0);
+	}
+	for (uint64_t n = 0; n < 5; n++) {
+		key = (struct merkle_key){.object = first.object + n};
+		assert_int_equal(
+			merkle_get_last(g.tree, &key_min, &key, &found, value, sizeof(value), &len),
+			0);
+		assert_int_equal(found.object, first.object - 1);
+		assert_int_equal(value[7], (uint8_t)found.object);
+		assert_int_equal(
+			merkle_get_last(g.tree, &first, &key, &found, value, sizeof(value), &len),
+			-ENOENT);
+	}
+	region_commit(&g);
+	region_check_books(&g);
+	region_end(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -470,6 +545,8 @@ int main(void)
 		cmocka_unit_test(nodes_are_well_filled),
 		cmocka_unit_test(nodes_are_well_filled_at_random),
 		cmocka_unit_test(deleting_gives_nodes_back),
+		cmocka_unit_test(deleting_merges_with_either_neighbour),
+		cmocka_unit_test(get_last_crosses_inner_nodes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
