@@ -93,7 +93,7 @@ static void *count_thread(void *arg)
 void fspf_hostcount_start(struct fspf_hostcount *c, int fd, atomic_uint_least64_t *ret_total)
 {
 	c->ret_total = ret_total;
-	c->fd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	c->fd = fspf_hostdir_open(fd, ".", O_DIRECTORY);
 	c->running = c->fd >= 0 && !pthread_create(&c->thread, NULL, count_thread, c);
 	if (c->fd >= 0 && !c->running)
 		close(c->fd);

@@ -52,10 +52,21 @@ int fspf_hostdir_push(struct fspf_hostdir *d, int fd, const struct stat *st)
 	return r;
 }
 
+int fspf_hostdir_open(int at, const char *name, int flags)
+{
+	int fd;
+
+	flags |= O_RDONLY | O_NOFOLLOW | O_CLOEXEC;
+	fd = openat(at, name, flags | O_NOATIME);
+	if (fd < 0 && errno == EPERM) /* somebody else's file */
+		fd = openat(at, name, flags);
+	return fd < 0 ? -errno : fd;
+}
+
 static int open_directory(int at, const char *name, struct stat *ret)
 {
-	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int r = fd < 0 ? -errno : 0;
+	int fd = fspf_hostdir_open(at, name, O_DIRECTORY);
+	int r = fd < 0 ? fd : 0;
 
 	if (!r && fstat(fd, ret)) {
 		r = -errno;
@@ -132,10 +143,10 @@ int fspf_hostdir_open_parent(char *path, const char **ret_name)
 
 int fspf_hostdir_list(const struct fspf_hostdir *d, struct fspf_namelist *ret)
 {
-	int fd = openat(fspf_hostdir_fd(d), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = fspf_hostdir_open(fspf_hostdir_fd(d), ".", O_DIRECTORY);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
-	int r = dir ? 0 : -errno;
+	int r = fd < 0 ? fd : dir ? 0 : -errno;
 
 	while (!r) {
 		errno = 0;

@@ -26,6 +26,10 @@ struct fspf_hostdir {
 	size_t depth, room;
 };
 
+/* openat(2) for reading, without following a symlink, and without changing the access time where
+ * that is allowed: what is imported is to be as it was.  A descriptor or a negative errno. */
+MUST_CHECK int fspf_hostdir_open(int at, const char *name, int flags);
+
 /* Add the open directory @fd, taken over (closed on failure too). */
 MUST_CHECK int fspf_hostdir_push(struct fspf_hostdir *d, int fd, const struct stat *st);
 /* Open @name below the innermost, without following a symlink, and push it. */

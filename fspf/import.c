@@ -19,7 +19,7 @@
 /* The directory that @source is (*ret_name NULL), or the one it lies in; @copy is of @source. */
 static int open_source(const char *source, char *copy, const char **ret_name)
 {
-	int fd = open(source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = open(source, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* a symlink may lead here */
 	int r = fd < 0 ? -errno : fd;
 
 	*ret_name = NULL;

@@ -35,9 +35,9 @@ static struct fspf_import_level *top(struct fspf_import *im)
 static int open_source(int at, const char *name, struct stat *st)
 {
 	mode_t type = st->st_mode & S_IFMT;
-	int flags = type == S_IFREG ? O_RDONLY | O_NONBLOCK | O_NOCTTY : O_PATH;
-	int fd = openat(at, name, flags | O_NOFOLLOW | O_CLOEXEC);
-	int r = fd < 0 ? -errno : 0;
+	int fd = type == S_IFREG ? fspf_hostdir_open(at, name, O_NONBLOCK | O_NOCTTY)
+				 : openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	int r = fd >= 0 ? 0 : type == S_IFREG ? fd : -errno;
 
 	if (!r && fstat(fd, st))
 		r = -errno;
