@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "fuse/fuse_api.h"
+#include "fuse/near.h"
 
 #define THREADS_MAX 32u
 #define WAITING_MAX 4u
@@ -106,6 +107,7 @@ static void *serve(void *worker)
 {
 	struct worker *w = worker;
 	struct daemon_loop *l = w->loop;
+	struct daemon_near near = {0};
 	struct fuse_buf buf = {0};
 
 	while (enter_wait(w)) {
@@ -114,6 +116,7 @@ static void *serve(void *worker)
 		leave_wait(w, result);
 		if (result > 0) {
 			atomic_fetch_add_explicit(&l->requests, 1, memory_order_relaxed);
+			daemon_near(&near, &buf);
 			fuse_session_process_buf(l->session, &buf);
 		}
 	}
