@@ -122,7 +122,7 @@ MUST_CHECK int print_failure(const struct fspf_error *err);
  * on. */
 MUST_CHECK int usage_error(const struct command *command, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* "Usage: fspf tag VOLUME [PREFIX]", to stdout. */
+/* "Usage: fspf tag VOLUME [PREFIX] [OPTIONS]", to stdout. */
 void print_usage(const struct command *command);
 
 /* A fspf_report_fn: damage met on the way, as an error line. */

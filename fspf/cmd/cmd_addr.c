@@ -8,7 +8,7 @@ static int cmd_addr(int argc, char **argv);
 
 const struct command command_addr = {
 	.name = "addr",
-	.synopsis = "VOLUME PREFIX --encrypted|--authenticated [OPTIONS]",
+	.synopsis = "VOLUME PREFIX --encrypted|--authenticated",
 	.summary = "add a region to a volume",
 	.notes =
 		"PREFIX is an absolute path inside the volume; files below it belong to the region\n"

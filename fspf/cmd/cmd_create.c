@@ -16,7 +16,7 @@ static int cmd_create(int argc, char **argv);
 
 const struct command command_create = {
 	.name = "create",
-	.synopsis = "VOLUME [OPTIONS]",
+	.synopsis = "VOLUME",
 	.summary = "make a new volume with a region at /",
 	.notes =
 		"Prints the volume's tag.  VOLUME is a directory that does not exist, or is empty.\n"
