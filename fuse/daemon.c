@@ -208,13 +208,17 @@ static bool is_on_top(const struct life *l)
 	return daemon_device(AT_FDCWD, l->options->mountpoint, &device) == 0 && device == l->device;
 }
 
-/* Have the kernel write what it holds of this file system. */
-static void flush_kernel(const struct life *l)
+/* Have the kernel write what it holds of this file system; if there is no way to it, of all. */
+static void flush_kernel(const struct life *l, bool on_top)
 {
-	int fd = open(l->options->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = -1;
 
-	if (fd < 0)
+	if (on_top)
+		fd = open(l->options->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0) {
+		sync();
 		return;
+	}
 	if (syncfs(fd) < 0)
 		daemon_log_error(l->daemon.log, "cannot write out the kernel's cache: %s",
 				 strerror(errno));
@@ -247,12 +251,11 @@ static bool ends_by_itself(const struct life *l)
 
 static void stop(struct life *l)
 {
-	bool unmounted = false;
+	bool on_top = is_on_top(l);
+	bool unmounted;
 
-	if (is_on_top(l)) {
-		flush_kernel(l);
-		unmounted = daemon_unmount(l->options->mountpoint) == 0;
-	}
+	flush_kernel(l, on_top);
+	unmounted = on_top && daemon_unmount(l->options->mountpoint) == 0;
 	if (unmounted && ends_by_itself(l))
 		return;
 	daemon_log_note(l->daemon.log, "%s is still in use: its users are cut off",
