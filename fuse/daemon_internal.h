@@ -46,6 +46,8 @@ struct daemon {
 	struct daemon_closers closers;
 	struct daemon_seek *seek;
 	unsigned protocol_minor; /* the kernel's */
+	bool needs_open;	 /* it cannot do without OPEN, or without OPENDIR */
+	bool needs_opendir;
 };
 
 static inline struct daemon *daemon_of(fuse_req_t req)

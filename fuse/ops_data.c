@@ -16,8 +16,11 @@
 void daemon_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	(void)fi;
-	fuse_reply_err(req, ENOSYS);
+	fi->keep_cache = 1;
+	if (daemon_of(req)->needs_open)
+		fuse_reply_open(req, fi);
+	else
+		fuse_reply_err(req, ENOSYS);
 }
 
 void daemon_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,

@@ -25,8 +25,12 @@ struct listing {
 void daemon_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	(void)fi;
-	fuse_reply_err(req, ENOSYS);
+	fi->keep_cache = 1;
+	fi->cache_readdir = 1;
+	if (daemon_of(req)->needs_opendir)
+		fuse_reply_open(req, fi);
+	else
+		fuse_reply_err(req, ENOSYS);
 }
 
 static int add_name(void *ctx, const struct fspf_entry *entry)

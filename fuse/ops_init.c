@@ -39,6 +39,8 @@ void daemon_init(void *userdata, struct fuse_conn_info *conn)
 	struct daemon *d = userdata;
 
 	d->protocol_minor = conn->proto_minor;
+	d->needs_open = !(conn->capable & FUSE_CAP_NO_OPEN_SUPPORT);
+	d->needs_opendir = !(conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT);
 	conn->want = conn->capable & WANTED;
 	conn->max_write = 1u << 20; /* and with it 256 pages a request */
 	conn->max_background = BACKGROUND_MAX;
