@@ -560,7 +560,8 @@ static void run_model(struct test_volume *t, uint64_t seed, int steps)
 	check_contents(m);
 	assert_int_equal(alloc(t, m->ino, PUNCH, 0, INT64_MAX), 0);
 	check_map(t, m->ino);
-	assert_int_equal(test_volume_attr(t, m->ino).blocks, 0);
+	/* Contents that lay beside the inode are zeroed, not dropped: at most one block. */
+	assert_true(test_volume_attr(t, m->ino).blocks <= 8);
 	free(m);
 }
 
