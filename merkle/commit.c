@@ -99,12 +99,11 @@ static int store_image(struct merkle_tree *t, struct merkle_ptr *ptr, uint8_t *i
 /* M1, M3.  Write one frozen node, whose children have all flipped. */
 static int write_node(struct merkle_tree *t, struct merkle_node *n, struct crypto_digest *ret_tag)
 {
-	_Alignas(64) uint8_t image[MERKLE_NODE_SIZE];
 	struct merkle_ptr ptr = {.birth = t->generation, .level = n->level};
 	int r;
 
-	merkle_node_pack(n, image);
-	r = store_image(t, &ptr, image, ret_tag);
+	merkle_node_pack(n, t->scratch);
+	r = store_image(t, &ptr, t->scratch, ret_tag);
 	if (r == 0) {
 		merkle_ptr_encode(&ptr, n->name.b);
 		n->pending = true;
@@ -179,8 +178,7 @@ static int write_frozen(struct merkle_tree *t)
 /* The root is one that this tree did not write last: as opened, or what remained of a collapse. */
 static int read_tag(struct merkle_tree *t, const struct merkle_ptr *root)
 {
-	uint8_t image[MERKLE_NODE_SIZE];
-	int r = merkle_image_read(&t->config, root, &merkle_range_all, image, &t->tag);
+	int r = merkle_image_read(&t->config, root, &merkle_range_all, t->scratch, &t->tag);
 
 	if (r == 0) {
 		t->tagged = t->frozen.name;

@@ -251,10 +251,11 @@ struct merkle_tree {
 	uint64_t frozen_epoch;	   /* nodes of this one and older are frozen; 0: none */
 	uint64_t generation;	   /* of the frozen tree */
 	_Atomic uint64_t dirty;	   /* nodes that are not written */
-	/* The committer's alone: the root whose tag is known. */
+	/* The committer's alone: the root whose tag is known, and a node being written. */
 	bool tag_known;
 	struct merkle_name tagged;
 	struct crypto_digest tag;
+	uint8_t scratch[MERKLE_NODE_SIZE]; /* off the stack: writing recurses */
 };
 
 static inline bool merkle_tree_owns(const struct merkle_tree *t, const struct merkle_node *n)

@@ -117,7 +117,7 @@ static int give(const struct last *q, const struct merkle_node *leaf, uint32_t i
  * one of the leaf before; no further, because no leaf is empty. */
 static int get_last_locked(struct merkle_op *op, const struct last *q)
 {
-	struct merkle_range range;
+	struct merkle_range range = merkle_range_all;
 	struct merkle_path path;
 	int64_t i = -1;
 	struct merkle_key key;

@@ -13,13 +13,20 @@
  * Always true:
  *   M1  A stored node is never overwritten: a change makes a copy in memory, and a commit
  *       writes it to a fresh address.
+ *
  *   M2  A node is verified (seal, then structure: level, key order, bounds, key range of its
- * parent's slot) when it enters memory, and trusted from then on. M3  Children are written before
- * the node that points to them. M4  A frozen tree does not change: what is put or deleted while a
- * commit writes belongs to the next one. M5  Between two commits each node address that the older
- * root reached and the newer does not is released exactly once, and no other. M6  The memory of
- * clean nodes is bounded (struct merkle_cache); dirty ones are counted, so that the caller can
- * commit in time.
+ *       parent's slot) when it enters memory, and trusted from then on.
+ *
+ *   M3  Children are written before the node that points to them.
+ *
+ *   M4  A frozen tree does not change: what is put or deleted while a commit writes belongs to
+ *       the next one.
+ *
+ *   M5  Between two commits each node address that the older root reached and the newer does
+ *       not is released exactly once, and no other.
+ *
+ *   M6  The memory of clean nodes is bounded (struct merkle_cache); dirty ones are counted, so
+ *       that the caller can commit in time.
  *
  * Results: 0 or a negative errno.  -EBADMSG: a stored node failed verification, always and
  * only; the report callback of the store has then been told which.  -ENOENT: no such item.
@@ -146,7 +153,7 @@ MUST_CHECK int merkle_put(struct merkle_tree *t, const struct merkle_key *key, c
 /* -ENOENT when there is none. */
 MUST_CHECK int merkle_delete(struct merkle_tree *t, const struct merkle_key *key);
 
-/* Nodes in memory that the next commit must write. */
+/* Nodes in memory that commits must still write, a commit under way included. */
 uint64_t merkle_dirty_nodes(struct merkle_tree *t);
 
 /*
@@ -189,7 +196,7 @@ MUST_CHECK int merkle_read_node(const struct merkle_config *config, const struct
 				void *plain);
 
 /* The items of a verified node: the number, and the @i-th; in inner nodes a value is an encoded
- * pointer and a key the least of its subtree (the leftmost slot's: a lower bound). */
+ * pointer and a key a lower bound of its subtree's (the least when it was split off). */
 uint32_t merkle_node_items(const void *plain);
 void merkle_node_item(const void *plain, uint32_t i, struct merkle_key *ret_key,
 		      const void **ret_value, size_t *ret_len);
