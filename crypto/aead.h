@@ -18,9 +18,9 @@
  *
  * Limits, for one key: nonces are 64-bit counters in a 96-bit field, so they never
  * repeat; the number of messages is held to CRYPTO_SEALS_MAX = 2^32.  With messages of
- * at most 1025 AES blocks (a 16 KiB node) that is under 2^42.1 blocks, and the PRP/PRF
- * switching term q^2/2^129 stays under 2^-44; forging one message by guessing is 2^-128 * 1027 a
- * try.
+ * at most 1025 AES blocks (a 16 KiB node; the few root records and session tables have a key of
+ * their own) that is under 2^42.1 blocks, and the PRP/PRF switching term q^2/2^129 stays under
+ * 2^-44; forging one message by guessing is 2^-128 * 1027 a try.
  */
 #ifndef FSPF_CRYPTO_AEAD_H
 #define FSPF_CRYPTO_AEAD_H

@@ -82,6 +82,8 @@ void fspf_thaw(struct fspf_volume *v, struct fspf_frozen *f)
 {
 	for (uint32_t i = 0; i < f->root->nregions; i++)
 		merkle_thaw(v->regions[i]->tree);
+	if (f->sessions_blocks)
+		fspf_space_unalloc(v->space, f->root->sessions.addr, f->sessions_blocks);
 	fspf_space_thaw(v->space); /* the generation stays used up: what was born since bears the
 				      next one's number */
 	f->root = fspf_root_free(f->root);
@@ -120,8 +122,7 @@ static int write_sessions(struct fspf_volume *v, struct fspf_frozen *f)
 		return r;
 	blob->birth = f->root->generation;
 	r = fspf_blob_write(v->store, &v->header, v->root_sealer, v->sessions, blob);
-	if (r)
-		fspf_space_unalloc(v->space, blob->addr, want);
+	f->sessions_blocks = want; /* fspf_thaw() gives them back */
 	return r;
 }
 
@@ -149,6 +150,10 @@ static void adopt(struct fspf_volume *v, struct fspf_frozen *f, const struct cry
 	v->root = f->root;
 	v->tag = *tag;
 	v->slot = slot;
+	for (uint32_t i = 0; i < f->root->nregions; i++) {
+		v->regions[i]->root = f->root->region[i].root;
+		v->regions[i]->tag = f->root->region[i].tag;
+	}
 	pthread_mutex_unlock(&v->state_lock);
 	if (f->sessions_changed)
 		v->sessions_released = false;

@@ -12,6 +12,7 @@ struct fspf_frozen {
 	struct fspf_root *root; /* owned */
 	uint64_t epoch;		/* the last epoch that it contains */
 	bool sessions_changed;
+	uint64_t sessions_blocks; /* that the new table was given */
 };
 
 /* Step 2's end, under the exclusive gate: freeze trees and space.  Cannot fail but for memory. */

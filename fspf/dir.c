@@ -90,7 +90,7 @@ int fspf_dir_put(struct fspf_region *region, uint64_t dir, uint64_t offset, uint
 		 uint32_t mode, const char *name)
 {
 	struct merkle_key key = fspf_key(dir, FSPF_ITEM_DIRENT, offset);
-	struct fspf_dirent_item d = {.object = object, .type = IFTODT(mode)};
+	struct fspf_dirent_item d = {.object = object, .type = (uint8_t)IFTODT(mode)};
 	uint8_t value[FSPF_DIRENT_SIZE_MAX];
 
 	d.name_len = strlen(name);

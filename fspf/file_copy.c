@@ -21,7 +21,7 @@ static ssize_t copy_piece(struct fspf_volume *v, uint64_t from, uint64_t from_of
 	size_t room = COPY_PIECE - to_offset % B;
 	ssize_t n = fspf_read(v, from, from_offset, buffer, (size_t)min_u64(size, room));
 
-	return n > 0 ? fspf_write(v, to, to_offset, buffer, (size_t)n, false) : n;
+	return n > 0 ? fspf_write(v, to, to_offset, buffer, (size_t)n, 0) : n;
 }
 
 static ssize_t copy_bytes(struct fspf_volume *v, uint64_t from, uint64_t from_offset, uint64_t to,

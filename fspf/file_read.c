@@ -42,6 +42,8 @@ static int inline_block(struct fspf_inode *inode, uint8_t page[static FSPF_BLOCK
 	size_t len;
 	int r = fspf_file_read_inline(inode, page, FSPF_BLOCK_SIZE, &len);
 
+	if (r == 0 && len > inode->a.size)
+		r = -EBADMSG; /* D1 */
 	if (r == 0)
 		memset(page + len, 0, FSPF_BLOCK_SIZE - len);
 	return r;

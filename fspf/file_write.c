@@ -144,7 +144,7 @@ static void copy_in(struct change *c, const uint8_t *data)
 }
 
 static int write_locked(struct fspf_volume *v, struct fspf_inode *inode, struct change *c,
-			const void *data, bool kill_priv)
+			const void *data, unsigned flags)
 {
 	int r = get_pages(v, inode, c);
 
@@ -155,8 +155,9 @@ static int write_locked(struct fspf_volume *v, struct fspf_inode *inode, struct 
 	}
 	copy_in(c, data);
 	inode->a.size = max_u64(inode->a.size, c->offset + c->size);
-	fspf_inode_touch(inode, FSPF_TOUCH_MTIME | FSPF_TOUCH_CTIME);
-	if (kill_priv) {
+	if (!(flags & FSPF_WRITE_KEEP_TIMES))
+		fspf_inode_touch(inode, FSPF_TOUCH_MTIME | FSPF_TOUCH_CTIME);
+	if (flags & FSPF_WRITE_KILL_PRIV) {
 		fspf_file_kill_priv(inode);
 		r = fspf_xattr_drop_capability(v, inode);
 	}
@@ -177,7 +178,7 @@ static int change_new(uint64_t offset, size_t size, struct change *ret)
 }
 
 static int write_some(struct fspf_volume *v, struct fspf_inode *inode, uint64_t offset,
-		      const void *data, size_t size, bool kill_priv)
+		      const void *data, size_t size, unsigned flags)
 {
 	struct change c = {0};
 	uint64_t promised = 0;
@@ -194,7 +195,7 @@ static int write_some(struct fspf_volume *v, struct fspf_inode *inode, uint64_t 
 	if (r)
 		goto out;
 	pthread_mutex_lock(&inode->lock);
-	r = write_locked(v, inode, &c, data, kill_priv);
+	r = write_locked(v, inode, &c, data, flags);
 	pthread_mutex_unlock(&inode->lock);
 	fspf_end(v);
 out:
@@ -206,7 +207,7 @@ out:
 }
 
 ssize_t fspf_write(struct fspf_volume *v, uint64_t ino, uint64_t offset, const void *data,
-		   size_t size, bool kill_priv)
+		   size_t size, unsigned flags)
 {
 	struct fspf_inode *inode;
 	int r = fspf_inode_get(v, ino, &inode);
@@ -222,7 +223,7 @@ ssize_t fspf_write(struct fspf_volume *v, uint64_t ino, uint64_t offset, const v
 	else if (size > INT64_MAX || size / B >= UINT32_MAX)
 		r = -EINVAL;
 	else if (size)
-		r = write_some(v, inode, offset, data, size, kill_priv);
+		r = write_some(v, inode, offset, data, size, flags);
 	fspf_inode_put(v, inode, 1);
 	return r ? r : (ssize_t)size;
 }

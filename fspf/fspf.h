@@ -102,8 +102,8 @@ struct fspf_create_params {
 		*credential;	    /* NULL: only with authenticated; a volume without any secret */
 	struct fspf_anchor *anchor; /* taken over; NULL: none.  Receives the first tag */
 	bool authenticated;	    /* the class of the root region; else encrypted */
-	uint64_t size;		 /* limit on the segments' bytes, rounded down to blocks; 0: none */
-	uint32_t segment_blocks; /* 0: default; a power of two */
+	uint64_t size; /* limit on the segments' bytes, rounded down to whole segments; 0: none */
+	uint32_t segment_blocks;		/* 0: default; a power of two */
 	uint32_t argon2_ops, argon2_kib;	/* 0: default */
 	uint32_t root_mode, root_uid, root_gid; /* of "/"; mode 0: 0755 */
 };
@@ -244,10 +244,15 @@ MUST_CHECK int fspf_readdir(struct fspf_volume *v, uint64_t ino, uint64_t cookie
 /* Bytes got: fewer only at the end of the file. */
 MUST_CHECK ssize_t fspf_read(struct fspf_volume *v, uint64_t ino, uint64_t offset, void *data,
 			     size_t size);
-/* Bytes taken, all or none.  @kill_priv: drop set-id bits, as a write by another than the owner
- * does. */
+/* Bytes taken, all or none.  Times are touched unless they are kept by whoever calls, as the
+ * kernel does for what it had in its cache. */
+enum fspf_write_flags {
+	FSPF_WRITE_KILL_PRIV =
+		1 << 0, /* drop set-id bits, as a write by another than the owner does */
+	FSPF_WRITE_KEEP_TIMES = 1 << 1, /* the times are not this write's */
+};
 MUST_CHECK ssize_t fspf_write(struct fspf_volume *v, uint64_t ino, uint64_t offset,
-			      const void *data, size_t size, bool kill_priv);
+			      const void *data, size_t size, unsigned flags);
 /* @mode as fallocate(2): 0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE[|KEEP_SIZE]; else
  * -EOPNOTSUPP. */
 MUST_CHECK int fspf_fallocate(struct fspf_volume *v, uint64_t ino, int mode, uint64_t offset,

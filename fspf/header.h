@@ -43,7 +43,7 @@ MUST_CHECK int fspf_header_write(struct fspf_store *store, struct fspf_header *h
 
 MUST_CHECK int fspf_keyslots_read(struct fspf_store *store, struct fspf_keyslots *ret,
 				  struct fspf_error *err);
-/* One sector-aligned slot changes; the block is written whole and made durable. */
+/* The block is written whole and made durable. */
 MUST_CHECK int fspf_keyslots_write(struct fspf_store *store, const struct fspf_keyslots *slots,
 				   struct fspf_error *err);
 

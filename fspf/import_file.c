@@ -69,7 +69,7 @@ static int copy_run(struct fspf_work *w, int fd, uint64_t ino, uint64_t *offset,
 
 		*ret_doing = "read";
 		if (n > 0) {
-			written = fspf_write(w->v, ino, *offset, w->piece, (size_t)n, false);
+			written = fspf_write(w->v, ino, *offset, w->piece, (size_t)n, 0);
 			*ret_doing = "write";
 		}
 		if (n < 0 || written < 0) {

@@ -123,6 +123,9 @@ static int load(struct fspf_region *region, uint64_t object, struct fspf_inode *
 		return -ENOMEM;
 	r = fspf_inode_decode(item, len, &inode->a);
 	inode->type = inode->a.mode & S_IFMT;
+	/* When it last changed is not known: what was written out and dropped from memory may wait
+	 * for a commit still, and an fsync must wait with it. */
+	inode->changed = atomic_load(&region->v->changed);
 	if (r)
 		inode_free(inode);
 	else

@@ -96,10 +96,15 @@ int fspf_inode_decode(const void *in, size_t len, struct fspf_inode_item *ret)
 	if (get_le32(p + 120) & ~INODE_INLINED || get_le32(p + 124) || !mode_is_valid(i.mode) ||
 	    i.size > FSPF_FILE_SIZE_MAX || i.parent > FSPF_OBJECT_MAX)
 		return -EBADMSG;
-	if (i.inlined && i.size > MERKLE_VALUE_MAX)
+	if (i.inlined && (!S_ISREG(i.mode) || i.size > FSPF_INLINE_MAX))
 		return -EBADMSG;
 	*ret = i;
 	return 0;
+}
+
+static bool type_is_valid(uint8_t type)
+{
+	return mode_is_valid(DTTOIF((uint32_t)type));
 }
 
 int fspf_name_check(const char *name, size_t *ret_len)
@@ -136,7 +141,7 @@ int fspf_dirent_decode(const void *in, size_t len, struct fspf_dirent_item *ret)
 	d.name_len = len - 9;
 	memcpy(d.name, p + 9, d.name_len);
 	d.name[d.name_len] = 0;
-	if (d.object == 0 || d.object > FSPF_OBJECT_MAX || d.type == DT_UNKNOWN ||
+	if (d.object == 0 || d.object > FSPF_OBJECT_MAX || !type_is_valid(d.type) ||
 	    fspf_name_check(d.name, &name_len) || name_len != d.name_len)
 		return -EBADMSG;
 	*ret = d;
@@ -174,10 +179,12 @@ int fspf_extent_decode(const struct merkle_key *key, const void *in, size_t len,
 	if (ret->count == 0 || ret->first > FSPF_FILE_SIZE_MAX / FSPF_BLOCK_SIZE)
 		return -EBADMSG;
 	if (!ret->addr)
-		return len == FSPF_EXTENT_HEAD && ret->count <= FSPF_UNWRITTEN_BLOCKS_MAX
+		return len == FSPF_EXTENT_HEAD && !ret->birth && !ret->session && !ret->counter &&
+				       ret->count <= FSPF_UNWRITTEN_BLOCKS_MAX
 			       ? 0
 			       : -EBADMSG;
-	if (ret->count > fspf_extent_blocks(class) || ret->birth == 0)
+	if (ret->count > fspf_extent_blocks(class) || ret->birth == 0 ||
+	    (class == CRYPTO_CLASS_AUTHENTICATED && (ret->session || ret->counter)))
 		return -EBADMSG;
 	tags = (size_t)ret->count * fspf_tag_size(class);
 	if (len != FSPF_EXTENT_HEAD + tags)

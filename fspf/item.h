@@ -74,7 +74,7 @@ MUST_CHECK int fspf_name_check(const char *name, size_t *ret_len);
  * zeroes, has no tags.
  */
 #define FSPF_EXTENT_HEAD 32u	   /* bytes before the tags */
-#define FSPF_EXTENT_BLOCKS_GCM 64u /* 32 + 64 * 16 bytes: fifteen fill a node to 98 % */
+#define FSPF_EXTENT_BLOCKS_GCM 64u /* 32 + 64 * 16 bytes: fifteen fill a node to 99 % */
 #define FSPF_EXTENT_BLOCKS_SHA 32u /* 32 + 32 * 32 bytes */
 #define FSPF_EXTENT_BLOCKS_MAX 64u
 #define FSPF_UNWRITTEN_BLOCKS_MAX (1u << 30)

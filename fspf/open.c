@@ -6,8 +6,8 @@
  * other: the newest, or, when a crash fell between writing and publishing, the one before, which is
  * still whole because nothing that it reaches has been reused (V3).  Without an anchor the newest
  * that verifies is taken.  With --recover a newer record is taken if it says, under the volume's
- * key, that its open began at the anchored tag: it descends from that state, and from nothing the
- * host could choose.
+ * key, that its open began at the anchored tag: it descends from that state.  Which of its
+ * descendants the host shows is the host's choice; an anchor that is published to leaves it none.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -194,12 +194,14 @@ static int newest(const struct candidates *c)
 	return best;
 }
 
-/* The one with the expected tag, or a descendant of it if that is asked for. */
-static int expected(const struct candidates *c, const struct crypto_digest *tag, bool recover)
+/* The one with the expected tag, or a descendant of it if that is asked for and the record's word
+ * for it is @sealed: in a volume without a key anybody could write such a record. */
+static int expected(const struct candidates *c, const struct crypto_digest *tag, bool recover,
+		    bool sealed)
 {
 	int best = newest(c);
 
-	if (recover && best >= 0 && c->root[best]->opened &&
+	if (recover && best >= 0 && sealed && c->root[best]->opened &&
 	    crypto_digest_equal(&c->root[best]->base, tag))
 		return best;
 	for (int i = 0; i < 2; i++)
@@ -240,7 +242,11 @@ static int choose(struct fspf_volume *v, const struct fspf_open_params *params,
 					      : strerror(-r));
 	if (newest(c) < 0)
 		return no_candidate(c, err);
-	chosen = any ? expected(c, &tag, params->recover) : newest(c);
+	if (params->recover && any && !v->header.keyed)
+		return fspf_fail(
+			err, -EINVAL, "give the tag of the state on the storage, if you trust it",
+			"a volume without a key cannot prove what its states descend from");
+	chosen = any ? expected(c, &tag, params->recover, v->header.keyed) : newest(c);
 	if (chosen < 0)
 		return fspf_fail(err, -ESTALE,
 				 params->recover

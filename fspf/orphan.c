@@ -138,6 +138,8 @@ static int collect_orphan(void *ctx, const struct merkle_key *key, const void *v
 
 	(void)value;
 	(void)len;
+	if (key->offset == 0 || key->offset > FSPF_OBJECT_MAX)
+		return -EBADMSG;
 	o->object[o->n++] = key->offset;
 	return o->n == PIECE ? 1 : 0;
 }

@@ -12,7 +12,9 @@
 #include <stdlib.h>
 
 #include "crypto/kdf.h"
+#include "fspf/item.h"
 #include "fspf/root.h"
+#include "fspf/volume.h"
 
 #define ROOT_MAGIC "FSPFROOT"
 #define ROOT_KEYED 1u
@@ -428,6 +430,7 @@ static int get_public(struct bytes *b, const struct fspf_header *header, struct 
 
 static int get_sealed(struct bytes *b, struct fspf_root *root)
 {
+	uint32_t zero;
 	uint16_t n;
 	int r;
 
@@ -435,7 +438,7 @@ static int get_sealed(struct bytes *b, struct fspf_root *root)
 	root->sessions.addr = get_u64(b);
 	root->sessions.birth = get_u64(b);
 	root->sessions.count = get_u32(b);
-	get_u32(b);
+	zero = get_u32(b);
 	get_bytes(b, root->sessions.salt.b, sizeof(root->sessions.salt.b));
 	root->sessions.counter = get_u64(b);
 	get_bytes(b, root->sessions.mac.b, sizeof(root->sessions.mac.b));
@@ -446,16 +449,36 @@ static int get_sealed(struct bytes *b, struct fspf_root *root)
 	root->policy = get_u32(b);
 	root->next_region = get_u16(b);
 	n = get_u16(b);
-	if (r || root->sessions.count > CRYPTO_SESSIONS_MAX || root->policy)
+	if (r || zero || root->sessions.count > CRYPTO_SESSIONS_MAX || root->policy)
 		return -EBADMSG;
 	return get_regions(b, root, n, CRYPTO_CLASS_ENCRYPTED);
 }
 
-static int compare_ids(const void *a, const void *b)
+/* In place: records hold keys, and qsort(3) may take memory of its own that nobody wipes. */
+static void swap_records(struct fspf_region_record *a, struct fspf_region_record *b)
 {
-	const struct fspf_region_record *x = a, *y = b;
+	uint8_t *x = (uint8_t *)a, *y = (uint8_t *)b;
 
-	return (x->id > y->id) - (x->id < y->id);
+	for (size_t i = 0; i < sizeof(*a); i++) {
+		uint8_t t = x[i];
+
+		x[i] = y[i];
+		y[i] = t;
+	}
+}
+
+static void sort_by_id(struct fspf_root *root)
+{
+	for (uint32_t i = 1; i < root->nregions; i++)
+		for (uint32_t j = i; j > 0 && root->region[j].id < root->region[j - 1].id; j--)
+			swap_records(&root->region[j], &root->region[j - 1]);
+}
+
+static bool is_normal(const char *prefix)
+{
+	char normal[FSPF_PREFIX_MAX + 1];
+
+	return fspf_prefix_normalise(prefix, normal) == 0 && strcmp(prefix, normal) == 0;
 }
 
 /* Each id and each prefix once, in order of ids; and, when all are known, one of them is "/". */
@@ -463,9 +486,14 @@ static int check_regions(struct fspf_root *root)
 {
 	bool top = !root->opened;
 
-	qsort(root->region, root->nregions, sizeof(root->region[0]), compare_ids);
+	sort_by_id(root);
 	for (uint32_t i = 0; i < root->nregions; i++) {
 		top |= root->region[i].id == 0 && !strcmp(root->region[i].prefix, "/");
+		if (!is_normal(root->region[i].prefix) ||
+		    (root->opened && root->region[i].id >= root->next_region) ||
+		    root->region[i].next_object > FSPF_OBJECT_MAX + 1 ||
+		    root->region[i].root.birth > root->generation)
+			return -EBADMSG;
 		for (uint32_t j = 0; j < i; j++)
 			if (root->region[i].id == root->region[j].id ||
 			    !strcmp(root->region[i].prefix, root->region[j].prefix))

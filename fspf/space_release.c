@@ -113,7 +113,8 @@ void fspf_space_give(struct fspf_space *sp, uint64_t block, uint64_t count)
 void fspf_space_release(struct fspf_space *sp, uint64_t block, uint64_t count, uint64_t birth)
 {
 	pthread_mutex_lock(&sp->lock);
-	if (birth >= sp->generation)
+	if (birth ==
+	    sp->generation) /* a greater one is nobody's: it waits as if it were old (S2) */
 		fspf_space_give(sp, block, count);
 	else
 		(void)runs_add(&sp->open, block, count);

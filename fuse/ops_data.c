@@ -40,14 +40,20 @@ void daemon_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 
 /*
  * A page that the kernel wrote late says nothing about who wrote it, and its set-id bits have been
- * dealt with when it was written (negotiate.h); after that the owner may have set them again.
+ * dealt with when it was written (negotiate.h); after that the owner may have set them again.  The
+ * times of such a write are the kernel's, too, and come with a SETATTR of their own.
  */
 void daemon_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
 		  struct fuse_file_info *fi)
 {
-	bool kill_priv = !fi->writepage && fuse_req_ctx(req)->uid != 0;
-	ssize_t n = fspf_write(daemon_volume(req), ino, (uint64_t)offset, data, size, kill_priv);
+	unsigned flags = 0;
+	ssize_t n;
 
+	if (fi->writepage)
+		flags = FSPF_WRITE_KEEP_TIMES;
+	else if (fuse_req_ctx(req)->uid != 0)
+		flags = FSPF_WRITE_KILL_PRIV;
+	n = fspf_write(daemon_volume(req), ino, (uint64_t)offset, data, size, flags);
 	if (n < 0)
 		daemon_reply(req, (int)n);
 	else
