@@ -46,6 +46,7 @@ struct daemon {
 	struct daemon_closers closers;
 	struct daemon_seek *seek;
 	unsigned protocol_minor; /* the kernel's */
+	bool writes_back;	 /* it has a writeback cache */
 	bool needs_open;	 /* it cannot do without OPEN, or without OPENDIR */
 	bool needs_opendir;
 };

@@ -40,19 +40,20 @@ void daemon_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 
 /*
  * A page that the kernel wrote late says nothing about who wrote it, and its set-id bits have been
- * dealt with when it was written (negotiate.h); after that the owner may have set them again.  The
- * times of such a write are the kernel's, too, and come with a SETATTR of their own.
+ * dealt with when it was written (negotiate.h); after that the owner may have set them again.
+ *
+ * With the writeback cache the kernel keeps the times of regular files, whichever way a write
+ * takes, and sends them by SETATTR, but only when they have changed: if the write touched them too,
+ * a second one within the same tick of the kernel's clock would leave ours behind.
  */
 void daemon_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
 		  struct fuse_file_info *fi)
 {
-	unsigned flags = 0;
+	unsigned flags = daemon_of(req)->writes_back ? FSPF_WRITE_KEEP_TIMES : 0;
 	ssize_t n;
 
-	if (fi->writepage)
-		flags = FSPF_WRITE_KEEP_TIMES;
-	else if (fuse_req_ctx(req)->uid != 0)
-		flags = FSPF_WRITE_KILL_PRIV;
+	if (!fi->writepage && fuse_req_ctx(req)->uid != 0)
+		flags |= FSPF_WRITE_KILL_PRIV;
 	n = fspf_write(daemon_volume(req), ino, (uint64_t)offset, data, size, flags);
 	if (n < 0)
 		daemon_reply(req, (int)n);

@@ -42,6 +42,7 @@ void daemon_init(void *userdata, struct fuse_conn_info *conn)
 	d->needs_open = !(conn->capable & FUSE_CAP_NO_OPEN_SUPPORT);
 	d->needs_opendir = !(conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT);
 	conn->want = conn->capable & WANTED;
+	d->writes_back = conn->want & FUSE_CAP_WRITEBACK_CACHE;
 	conn->max_write = 1u << 20; /* and with it 256 pages a request */
 	conn->max_background = BACKGROUND_MAX;
 	conn->congestion_threshold = BACKGROUND_CONGESTED;
