@@ -7,12 +7,14 @@
 source "$(dirname "$0")/lib.sh"
 need_mount
 
-tree make "$T/tree" "$(pick 400 150)" "$SEED" 2>/dev/null
-rm -rf "$T/tree/include"
-for size in 0 1 100 5000 20000 70000 300000 1500000; do
-	for copy in a b c; do head -c "$size" /dev/urandom >"$T/tree/random_${size}_$copy"; done
+# Few large files, so that a good part of the blocks are nodes.
+tree make "$T/tree" 60 "$SEED"
+for size in 0 1 100 5000 20000 70000 300000 1000000; do head -c "$size" /dev/urandom >"$T/tree/random_$size"; done
+for ((i = 0; i < $(pick 1500 500); i++)); do
+	((i % 100)) || mkdir "$T/tree/small_$i" && dir=small_$((i - i % 100))
+	head -c $((RANDOM % 300)) /dev/urandom >"$T/tree/$dir/small_file_$i"
 done
-ln -s random_100_a "$T/tree/link"
+ln -s random_100 "$T/tree/link"
 
 note "the volume before, and after a change of half of its files"
 make_volume
