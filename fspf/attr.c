@@ -162,6 +162,7 @@ static int set_owner(struct fspf_volume *v, struct fspf_inode *inode, uint32_t s
 static int set_locked(struct fspf_volume *v, struct fspf_inode *inode, uint32_t set,
 		      const struct fspf_attr *attr, uint64_t *used)
 {
+	uint32_t mode = inode->a.mode;
 	int r = 0;
 
 	if (set & FSPF_SET_SIZE)
@@ -172,8 +173,11 @@ static int set_locked(struct fspf_volume *v, struct fspf_inode *inode, uint32_t 
 		inode->a.mode = inode->type | (attr->mode & 07777);
 		r = fspf_acl_chmod(v, inode);
 	}
-	if (r == 0)
-		r = set_owner(v, inode, set, attr);
+	if (r) {
+		inode->a.mode = mode;
+		return r;
+	}
+	r = set_owner(v, inode, set, attr);
 	set_times(inode, set, attr);
 	fspf_inode_dirty(v, inode);
 	return r;

@@ -88,8 +88,11 @@ int fspf_region_top(struct fspf_volume *v, struct fspf_region *region, uint32_t 
 
 	if (r)
 		return r;
+	pthread_mutex_lock(&top->lock);
 	top->a.uid = uid;
 	top->a.gid = gid;
+	fspf_inode_dirty(v, top);
+	pthread_mutex_unlock(&top->lock);
 	fspf_inode_put(v, top, 1);
 	return 0;
 }

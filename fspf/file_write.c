@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 
 #include "fspf/commit.h"
-#include "fspf/extent.h"
+#include "fspf/extent_walk.h"
 #include "fspf/file.h"
 #include "fspf/flush.h"
 #include "fspf/xattr.h"
@@ -177,30 +177,93 @@ static int change_new(uint64_t offset, size_t size, struct change *ret)
 	return ret->page && ret->fresh ? 0 : -ENOMEM;
 }
 
+static int promised_extent(void *ctx, const struct fspf_extent *e)
+{
+	struct change *c = ctx;
+	uint64_t from = max_u64(e->first, c->first);
+	uint64_t to = min_u64(e->first + e->count, c->first + c->count);
+
+	for (uint64_t b = from; b < to && !e->addr; b++)
+		c->fresh[b - c->first] = false;
+	return 0;
+}
+
+/* The promises that a write needs at most: none for blocks that have a page, or are unwritten and
+ * so hold one.  Under the lock. */
+static int count_needed(struct fspf_inode *inode, struct change *c, uint64_t *ret)
+{
+	uint64_t n = inode->a.inlined && c->first + c->count > 1;
+	int r;
+
+	for (uint32_t i = 0; i < c->count; i++)
+		c->fresh[i] = !fspf_pages_find(&inode->pages, c->first + i);
+	r = fspf_map_walk(inode, c->first, c->first + c->count - 1, promised_extent, c);
+	for (uint32_t i = 0; i < c->count; i++) {
+		n += c->fresh[i];
+		c->fresh[i] = false;
+	}
+	if (r == 0)
+		*ret = n;
+	return r;
+}
+
+/* One try with what is promised; -EAGAIN when that has turned out too little.  Where nothing needs
+ * to be promised (fallocate did it) a full volume is no obstacle. */
+static int try_write(struct fspf_volume *v, struct fspf_inode *inode, struct change *c,
+		     uint64_t promised, const void *data, unsigned flags)
+{
+	uint64_t need = 0;
+	int r = fspf_begin(v, promised == 0);
+
+	if (r)
+		return r;
+	pthread_mutex_lock(&inode->lock);
+	if (promised <= c->count)
+		r = count_needed(inode, c, &need);
+	if (r == 0)
+		r = need > promised ? -EAGAIN : write_locked(v, inode, c, data, flags);
+	pthread_mutex_unlock(&inode->lock);
+	fspf_end(v);
+	return r;
+}
+
+/* Enough for any case; or, for a file with unwritten space, what the write needs as things are. */
+static int promise_some(struct fspf_volume *v, struct fspf_inode *inode, struct change *c,
+			uint64_t *ret)
+{
+	uint64_t need = c->count + UINT64_C(1);
+	int r = 0;
+
+	pthread_mutex_lock(&inode->lock);
+	if (inode->a.unwritten)
+		r = count_needed(inode, c, &need);
+	pthread_mutex_unlock(&inode->lock);
+	if (r == 0 && need)
+		r = fspf_promise(v, need);
+	if (r == 0)
+		*ret = need;
+	return r;
+}
+
 static int write_some(struct fspf_volume *v, struct fspf_inode *inode, uint64_t offset,
 		      const void *data, size_t size, unsigned flags)
 {
 	struct change c = {0};
-	uint64_t promised = 0;
+	uint64_t promised;
 	int r = change_new(offset, size, &c);
 
 	if (r == 0)
 		r = fspf_commit_throttle(v);
 	if (r == 0)
-		r = fspf_promise(v, c.count + UINT64_C(1));
-	if (r)
-		goto out;
-	promised = c.count + UINT64_C(1);
-	r = fspf_begin(v, false);
-	if (r)
-		goto out;
-	pthread_mutex_lock(&inode->lock);
-	r = write_locked(v, inode, &c, data, flags);
-	pthread_mutex_unlock(&inode->lock);
-	fspf_end(v);
-out:
-	if (promised > c.used)
-		fspf_space_unpromise(v->space, promised - c.used);
+		r = -EAGAIN;
+	while (r == -EAGAIN) {
+		promised = 0;
+		r = promise_some(v, inode, &c, &promised);
+		if (r == 0)
+			r = try_write(v, inode, &c, promised, data, flags);
+		if (promised > c.used)
+			fspf_space_unpromise(v->space, promised - c.used);
+	}
 	free(c.page);
 	free(c.fresh);
 	return r;
@@ -291,8 +354,9 @@ int fspf_file_truncate(struct fspf_volume *v, struct fspf_inode *inode, uint64_t
 	bool one = false;
 	int r = 0;
 
-	if (size < inode->a.size) {
+	if (size < inode->a.size)
 		r = fspf_file_zero_part(v, inode, block, size % B, size % B ? B : 0, used);
+	if (size <= inode->a.size) { /* an equal size drops what was allocated behind the end */
 		if (r == 0)
 			r = fspf_file_drop_blocks(v, inode, block + (size % B != 0),
 						  FSPF_FILE_SIZE_MAX / B);

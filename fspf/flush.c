@@ -129,6 +129,7 @@ static int write_run(struct fspf_volume *v, struct fspf_flusher *f, const struct
 	r = fspf_space_alloc(v->space, want, 1, true, &run->addr, &run->count);
 	if (r)
 		return r;
+	memset(f->batch.promised + from, 0, run->count * sizeof(f->batch.promised[0]));
 	r = seal_run(v, f, inode, run);
 	if (r == 0)
 		r = v->store->ops->write(v->store, run->addr, f->stage,
@@ -153,6 +154,16 @@ static int write_batch(struct fspf_volume *v, struct fspf_flusher *f,
 }
 
 /* ---- entering, locked ---- */
+
+/* Blocks from the run's @i-th on will not be named: they are free, and promised again to their
+ * pages. */
+static void give_back(struct fspf_volume *v, struct fspf_flusher *f, const struct run *run,
+		      uint32_t i)
+{
+	fspf_space_unalloc_promised(v->space, run->addr + i, run->count - i);
+	memset(f->batch.promised + run->from + i, true,
+	       (run->count - i) * sizeof(f->batch.promised[0]));
+}
 
 /* How many blocks of the run from @i on make one extent: consecutive in the file, none dropped,
  * none too many. */
@@ -202,7 +213,7 @@ static int enter_run(struct fspf_volume *v, struct fspf_flusher *f, struct fspf_
 		make_extent(v, f, inode->region, run, i, n, &e);
 		r = fspf_map_put(v, inode, &e);
 		if (r)
-			fspf_space_unalloc(v->space, run->addr + i, run->count - i);
+			give_back(v, f, run, i);
 		for (uint32_t k = 0; k < n && r == 0; k++)
 			f->batch.dropped[run->from + i + k] =
 				true; /* entered: not to be returned */
@@ -232,43 +243,42 @@ static int enter_batch(struct fspf_volume *v, struct fspf_flusher *f, struct fsp
 		if (r == 0)
 			r = enter_run(v, f, inode, run);
 		else
-			fspf_space_unalloc(v->space, run->addr, run->count);
+			give_back(v, f, run, 0);
 	}
 	return r;
 }
 
-/* Pages that did not get into the map are dirty again; their promises were used up by the
- * allocation and given back with it, so they are promised anew: the blocks are free, nobody can
- * have taken them but another promise. */
-static void return_page(struct fspf_volume *v, struct fspf_inode *inode, uint64_t block,
+/* A page that did not get into the map is dirty again, with the promise that it holds, unless there
+ * is a newer one. */
+static bool return_page(struct fspf_volume *v, struct fspf_inode *inode, uint64_t block,
 			uint8_t *page)
 {
-	bool kept;
+	bool kept = false;
 
 	if (fspf_pages_return(&inode->pages, v->pages, block, page, &kept)) {
 		fspf_page_free(v->pages, page);
 		fspf_volume_fail(v, -ENOMEM, "dirty data could not be kept");
-	} else if (kept && fspf_space_promise(v->space, 1, 0)) {
-		fspf_volume_fail(v, -ENOSPC, "dirty data lost its promised space");
 	}
+	return kept;
 }
 
 static void finish_batch(struct fspf_volume *v, struct fspf_flusher *f, struct fspf_inode *inode,
 			 int error)
 {
-	uint64_t allocated = 0;
+	const struct fspf_batch *b = &f->batch;
+	uint64_t unneeded = 0;
 
-	for (uint32_t i = 0; i < f->nruns; i++)
-		allocated += f->runs[i].count;
-	fspf_space_unpromise(v->space,
-			     f->batch.n - allocated); /* only after a failure is there a rest */
 	inode->batch = NULL;
-	for (uint32_t i = 0; i < f->batch.n; i++) {
-		if (error && !f->batch.dropped[i])
-			return_page(v, inode, f->batch.block[i], f->batch.page[i]);
+	for (uint32_t i = 0; i < b->n; i++) {
+		bool kept = false;
+
+		if (error && !b->dropped[i])
+			kept = return_page(v, inode, b->block[i], b->page[i]);
 		else
-			fspf_page_free(v->pages, f->batch.page[i]);
+			fspf_page_free(v->pages, b->page[i]);
+		unneeded += b->promised[i] && !kept;
 	}
+	fspf_space_unpromise(v->space, unneeded);
 	fspf_inode_dirty(v, inode);
 }
 
@@ -316,6 +326,7 @@ static int begin_batch(struct fspf_volume *v, struct fspf_flusher *f, struct fsp
 	f->batch.n =
 		fspf_pages_take(&inode->pages, FSPF_BATCH_PAGES, f->batch.block, f->batch.page);
 	memset(f->batch.dropped, 0, f->batch.n * sizeof(f->batch.dropped[0]));
+	memset(f->batch.promised, true, f->batch.n * sizeof(f->batch.promised[0]));
 	inode->batch = &f->batch;
 	*ret_more = true;
 	return 0;

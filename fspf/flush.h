@@ -23,6 +23,7 @@ struct fspf_batch {
 	uint64_t block[FSPF_BATCH_PAGES]; /* ascending */
 	uint8_t *page[FSPF_BATCH_PAGES];
 	bool dropped[FSPF_BATCH_PAGES];
+	bool promised[FSPF_BATCH_PAGES]; /* it holds a promise of a block: until it is given one */
 };
 
 /* The batch's page of @block, if it was not dropped; under the inode's lock. */

@@ -243,7 +243,6 @@ int fspf_inode_new(struct fspf_volume *v, struct fspf_region *region, uint32_t m
 	pthread_mutex_lock(&v->table->lock);
 	HASH_ADD(hh, v->table->by_ino, ino, sizeof(inode->ino), inode);
 	pthread_mutex_unlock(&v->table->lock);
-	fspf_inode_dirty(v, inode);
 	*ret = inode;
 	return 0;
 }

@@ -51,9 +51,9 @@ MUST_CHECK int fspf_inode_get(struct fspf_volume *v, uint64_t ino, struct fspf_i
 void fspf_inode_put(struct fspf_volume *v, struct fspf_inode *inode, uint64_t n);
 void fspf_inode_hold(struct fspf_volume *v, struct fspf_inode *inode);
 
-/* A new inode in @region with its number, times and generation set, in memory only and dirty; one
- * reference.  Under the gate. Nothing is lost but a number if the caller gives it up with
- * fspf_inode_cancel(). */
+/* A new inode in @region with its number, times and generation set; one reference.  Under the gate.
+ * The caller fills it in and calls fspf_inode_dirty(), both under its lock; nothing is lost but a
+ * number if it is given up with fspf_inode_cancel() instead. */
 MUST_CHECK int fspf_inode_new(struct fspf_volume *v, struct fspf_region *region, uint32_t mode,
 			      uint64_t parent, struct fspf_inode **ret);
 void fspf_inode_cancel(struct fspf_volume *v, struct fspf_inode *inode);

@@ -131,28 +131,38 @@ static void unmake(struct fspf_volume *v, struct fspf_inode *inode)
 	for (int r = 0; r == 0; key.offset++)
 		r = merkle_delete(inode->region->tree, &key);
 	pthread_mutex_lock(&inode->lock);
-	if (fspf_xattr_delete(v, inode, FSPF_XATTR_ACL_ACCESS) == 0 &&
-	    fspf_xattr_delete(v, inode, FSPF_XATTR_ACL_DEFAULT) == 0)
-		inode->a.mode = 0;
+	/* Items of a number that no entry and no inode names are never met again: worth a try. */
+	(void)!fspf_xattr_delete(v, inode, FSPF_XATTR_ACL_ACCESS);
+	(void)!fspf_xattr_delete(v, inode, FSPF_XATTR_ACL_DEFAULT);
 	pthread_mutex_unlock(&inode->lock);
 	fspf_inode_cancel(v, inode);
 }
 
-/* Owner, group and mode as the parent and the caller have it; set-gid directories pass their group
- * on. */
-static int fill(struct fspf_volume *v, struct fspf_inode *dir, struct fspf_inode *inode,
-		const struct making *m)
+/* What a new file takes from its directory. */
+struct heritage {
+	uint32_t mode, gid;
+};
+
+static struct heritage heritage_of(struct fspf_inode *dir)
 {
-	uint32_t dir_mode, dir_gid;
+	struct heritage h;
 
 	pthread_mutex_lock(&dir->lock);
-	dir_mode = dir->a.mode;
-	dir_gid = dir->a.gid;
+	h = (struct heritage){dir->a.mode, dir->a.gid};
 	pthread_mutex_unlock(&dir->lock);
+	return h;
+}
+
+/* Owner, group and mode as the parent and the caller have it; set-gid directories pass their group
+ * on. Locked. */
+static int fill(struct fspf_volume *v, struct fspf_inode *dir, const struct heritage *h,
+		struct fspf_inode *inode, const struct making *m)
+{
 	inode->a.uid = m->caller->uid;
-	inode->a.gid = dir_mode & S_ISGID ? dir_gid : m->caller->gid;
+	inode->a.gid = h->mode & S_ISGID ? h->gid : m->caller->gid;
 	inode->a.rdev = m->rdev;
-	if (dir_mode & S_ISGID && S_ISDIR(m->mode))
+	inode->a.nlink = m->name ? inode->a.nlink : 0;
+	if (h->mode & S_ISGID && S_ISDIR(m->mode))
 		inode->a.mode |= S_ISGID;
 	if (m->target)
 		return put_target(inode, m->target);
@@ -162,12 +172,17 @@ static int fill(struct fspf_volume *v, struct fspf_inode *dir, struct fspf_inode
 static int make_inode(struct fspf_volume *v, struct fspf_inode *dir, const struct making *m,
 		      struct fspf_inode **ret)
 {
+	struct heritage h = heritage_of(dir);
 	struct fspf_inode *inode;
 	int r = fspf_inode_new(v, dir->region, m->mode, dir->object, &inode);
 
 	if (r)
 		return r;
-	r = fill(v, dir, inode, m);
+	pthread_mutex_lock(&inode->lock);
+	r = fill(v, dir, &h, inode, m);
+	if (r == 0)
+		fspf_inode_dirty(v, inode);
+	pthread_mutex_unlock(&inode->lock);
 	if (r)
 		unmake(v, inode);
 	else
@@ -205,7 +220,6 @@ static int make_nameless(struct fspf_volume *v, struct fspf_inode *dir, const st
 
 	if (r)
 		return r;
-	inode->a.nlink = 0;
 	r = put_orphan(v, inode);
 	if (r)
 		unmake(v, inode);

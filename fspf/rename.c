@@ -147,8 +147,11 @@ static int make_whiteout(struct fspf_volume *v, const struct side *from,
 
 	if (r)
 		return r;
+	pthread_mutex_lock(&(*ret)->lock);
 	(*ret)->a.uid = caller->uid;
 	(*ret)->a.gid = caller->gid;
+	fspf_inode_dirty(v, *ret);
+	pthread_mutex_unlock(&(*ret)->lock);
 	return 0;
 }
 

@@ -56,6 +56,9 @@ struct fspf_space *fspf_space_free(struct fspf_space *sp);
 /* Loading, by one thread before fspf_space_ready().  Marks blocks in use; marking a block twice, or
  * one in the head or beyond the limit, is -EBADMSG: no authentic volume has that. */
 MUST_CHECK int fspf_space_mark(struct fspf_space *sp, uint64_t block, uint64_t count);
+/* Loading, after the last mark: what the loaded state has promised, before anybody else is let in.
+ */
+MUST_CHECK int fspf_space_restore(struct fspf_space *sp, uint64_t promised);
 /* Loading is over (error 0), or failed: waiting and later calls then get @error. */
 void fspf_space_ready(struct fspf_space *sp, int error);
 
@@ -72,6 +75,8 @@ void fspf_space_release(struct fspf_space *sp, uint64_t block, uint64_t count, u
 
 /* Give back a run that was allocated and never used, or whose use failed: free at once. */
 void fspf_space_unalloc(struct fspf_space *sp, uint64_t block, uint64_t count);
+/* The same, and promised again in the same moment, to whoever had the promise before. */
+void fspf_space_unalloc_promised(struct fspf_space *sp, uint64_t block, uint64_t count);
 
 /* Promise @count blocks, leaving at least @keep free beyond all promises; break a promise. */
 MUST_CHECK int fspf_space_promise(struct fspf_space *sp, uint64_t count, uint64_t keep);

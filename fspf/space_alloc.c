@@ -313,6 +313,15 @@ void fspf_space_unalloc(struct fspf_space *sp, uint64_t block, uint64_t count)
 	pthread_mutex_unlock(&sp->lock);
 }
 
+/* S5: the blocks were reserved before they were handed out, and are still. */
+void fspf_space_unalloc_promised(struct fspf_space *sp, uint64_t block, uint64_t count)
+{
+	pthread_mutex_lock(&sp->lock);
+	fspf_space_give(sp, block, count);
+	sp->promised += count;
+	pthread_mutex_unlock(&sp->lock);
+}
+
 int fspf_space_promise(struct fspf_space *sp, uint64_t count, uint64_t keep)
 {
 	int r;
@@ -328,6 +337,18 @@ int fspf_space_promise(struct fspf_space *sp, uint64_t count, uint64_t keep)
 		sp->promised += count;
 		sp->keep = max_u64(sp->keep, keep);
 	}
+	pthread_mutex_unlock(&sp->lock);
+	return r;
+}
+
+int fspf_space_restore(struct fspf_space *sp, uint64_t promised)
+{
+	int r;
+
+	pthread_mutex_lock(&sp->lock);
+	r = back_up_to(sp, sp->promised + promised);
+	if (!r)
+		sp->promised += promised;
 	pthread_mutex_unlock(&sp->lock);
 	return r;
 }

@@ -157,23 +157,21 @@ static int scan_trees(struct fspf_volume *v)
 
 int fspf_space_load(struct fspf_volume *v, struct fspf_old_map *ret)
 {
-	if (merkle_ptr_is_null(&v->root->space))
-		return scan_trees(v);
-	return load_map(v, ret);
+	uint64_t unwritten = 0;
+	int r = merkle_ptr_is_null(&v->root->space) ? scan_trees(v) : load_map(v, ret);
+
+	for (size_t i = 0; i < atomic_load(&v->nregions); i++)
+		unwritten += atomic_load(&v->regions[i]->unwritten);
+	return r ? r : fspf_space_restore(v->space, unwritten);
 }
 
-int fspf_space_loaded(struct fspf_volume *v, struct fspf_old_map *old)
+void fspf_space_loaded(struct fspf_volume *v, struct fspf_old_map *old)
 {
-	uint64_t unwritten = 0;
-
 	for (size_t i = 0; i < old->n; i++)
 		fspf_space_release(v->space, old->node[i].addr, MERKLE_NODE_BLOCKS,
 				   old->node[i].birth);
 	free(old->node);
 	memset(old, 0, sizeof(*old));
-	for (size_t i = 0; i < atomic_load(&v->nregions); i++)
-		unwritten += atomic_load(&v->regions[i]->unwritten);
-	return unwritten ? fspf_space_promise(v->space, unwritten, 0) : 0;
 }
 
 /* ---- saving ---- */

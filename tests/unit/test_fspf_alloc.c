@@ -234,6 +234,10 @@ static void test_allocate(void **state)
 	truncate_to(t, ino, 7 * B);
 	check_map(t, ino);
 	assert_int_equal(test_volume_attr(t, ino).blocks, 7 * 8);
+	assert_int_equal(alloc(t, ino, KEEP, 0, 20 * B), 0);
+	truncate_to(t, ino, 7 * B); /* drops what lies behind the end */
+	check_map(t, ino);
+	assert_int_equal(test_volume_attr(t, ino).blocks, 7 * 8);
 }
 
 /* More holes than one go fills. */
