@@ -39,7 +39,6 @@ struct life {
 	const struct daemon_options *options;
 	struct daemon daemon;
 	struct daemon_background background;
-	struct fuse_session *session;
 	struct daemon_loop *loop;
 	dev_t device; /* of the mount; 0: not known */
 	bool pinned;  /* the tag was given by hand: the next one must be told */
@@ -144,10 +143,10 @@ static int new_session(struct life *l)
 
 	if (err < 0)
 		return failed("cannot mount", err);
-	l->session =
+	l->daemon.session =
 		fuse_session_new(&args, &daemon_operations, sizeof(daemon_operations), &l->daemon);
 	fuse_opt_free_args(&args);
-	if (!l->session)
+	if (!l->daemon.session)
 		return usage_error(l->options->command, "the mount options were not accepted");
 	return EXIT_DONE;
 }
@@ -160,13 +159,13 @@ static int mount_volume(struct life *l)
 
 	if (status != EXIT_DONE)
 		return status;
-	if (fuse_session_mount(l->session, o->mountpoint) != 0) {
+	if (fuse_session_mount(l->daemon.session, o->mountpoint) != 0) {
 		daemon_explain_mount(o->mountpoint, o->allow_other);
 		return EXIT_FAILED;
 	}
-	err = daemon_negotiate(l->session);
+	err = daemon_negotiate(l->daemon.session);
 	if (err == 0)
-		err = daemon_loop_first(l->session);
+		err = daemon_loop_first(l->daemon.session);
 	if (err < 0)
 		return failed("the kernel did not accept the mount", err);
 	tune(l);
@@ -178,7 +177,7 @@ static int start_serving(struct life *l)
 	int err = daemon_seek_start(&l->daemon, l->options->mountpoint, l->device, &l->daemon.seek);
 
 	if (err == 0)
-		err = daemon_loop_start(l->session, &l->loop);
+		err = daemon_loop_start(l->daemon.session, &l->loop);
 	if (err < 0)
 		return failed("cannot start a thread", err);
 	if (l->background.pipe >= 0)
@@ -288,11 +287,11 @@ static void end_session(struct life *l)
 		daemon_log_error(l->daemon.log, "reading from the kernel failed: %s",
 				 strerror(-err));
 	daemon_seek_stop(l->daemon.seek);
-	if (!l->session)
+	if (!l->daemon.session)
 		return;
 	if (l->device != 0 && is_on_top(l))
-		fuse_session_unmount(l->session);
-	fuse_session_destroy(l->session);
+		fuse_session_unmount(l->daemon.session);
+	fuse_session_destroy(l->daemon.session);
 }
 
 static void tell_tag(struct life *l, const struct crypto_digest *tag)

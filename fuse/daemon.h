@@ -4,8 +4,8 @@
  *
  * daemon_run() opens the volume, mounts it, serves it until it is unmounted (by anybody) or a
  * signal asks for the end, and closes it.  With options->foreground it returns after that; else the
- * calling process gets its answer as soon as the mount works, and a child goes on.  It makes the
- * process undumpable and changes its signal handling, so one call a process.
+ * calling process gets its answer as soon as the mount works, and a child goes on.  It changes
+ * the process's signal handling, so one call a process; main() has made it undumpable.
  *
  * Privileges: nothing is dropped.  The daemon of a root mount stays root, because it opens segments
  * and tag files that belong to root, and because `fspf umount` has it open a pipe in /proc/PID/fd;

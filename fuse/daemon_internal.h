@@ -40,6 +40,7 @@ struct daemon_closers {
 
 struct daemon {
 	struct fspf_volume *volume;
+	struct fuse_session *session;
 	struct daemon_log *log;
 	struct daemon_negotiation negotiation;
 	pthread_key_t buffers; /* one struct daemon_buffer a thread, for answers */

@@ -28,8 +28,8 @@ struct daemon_negotiation {
 	uint64_t init; /* the unique id of the kernel's INIT; 0: not seen, or answered */
 };
 
-/* Once, after the mount and before the first request is read; the userdata of @session begins with
- * a struct daemon that holds @n. */
+/* Once, after the mount and before the first request is read; the userdata of @session is a struct
+ * daemon. */
 MUST_CHECK int daemon_negotiate(struct fuse_session *session);
 
 #endif

@@ -69,12 +69,32 @@ void daemon_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file
 	daemon_reply(req, fspf_fsync(daemon_volume(req), ino));
 }
 
+/*
+ * Allocating and copying change a file as writing does, so they drop set-id bits, too; but the
+ * kernel takes it for the daemon's business and goes on believing the mode that it has.  (File
+ * capabilities it removes itself.)
+ */
+static void drop_set_id(fuse_req_t req, fuse_ino_t ino)
+{
+	struct fspf_volume *v = daemon_volume(req);
+	struct fspf_attr attr;
+
+	if (fuse_req_ctx(req)->uid == 0 || fspf_getattr(v, ino, &attr) < 0 ||
+	    !(attr.mode & (S_ISUID | S_ISGID)))
+		return;
+	if (fspf_setattr(v, ino, FSPF_SET_KILL_PRIV, &attr, &attr) == 0)
+		fuse_lowlevel_notify_inval_inode(daemon_of(req)->session, ino, -1, 0);
+}
+
 void daemon_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
 		      struct fuse_file_info *fi)
 {
+	int err = fspf_fallocate(daemon_volume(req), ino, mode, (uint64_t)offset, (uint64_t)length);
+
 	(void)fi;
-	daemon_reply(req, fspf_fallocate(daemon_volume(req), ino, mode, (uint64_t)offset,
-					 (uint64_t)length));
+	if (err == 0)
+		drop_set_id(req, ino);
+	daemon_reply(req, err);
 }
 
 /* The kernel has written both ranges before it asks. */
@@ -89,10 +109,12 @@ void daemon_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offset,
 	if (flags == 0)
 		n = fspf_copy_range(daemon_volume(req), from, (uint64_t)from_offset, to,
 				    (uint64_t)to_offset, min_u64(size, COPY_MAX));
-	if (n < 0)
+	if (n < 0) {
 		daemon_reply(req, (int)n);
-	else
-		fuse_reply_write(req, (size_t)n);
+		return;
+	}
+	drop_set_id(req, to);
+	fuse_reply_write(req, (size_t)n);
 }
 
 /* There are none; FS_IOC_GETFLAGS is asked for by lsattr and by copying tools, and ENOTTY is the

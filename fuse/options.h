@@ -24,7 +24,6 @@ struct daemon_options {
 	bool foreground;
 	bool debug;
 	bool sloppy;		     /* mount -s: unknown options are ignored */
-	bool fake;		     /* mount -f: everything but the work */
 	bool allow_other;	     /* asked for; root has it always */
 	bool named;		     /* fsname= was given */
 	uint32_t commit_interval_ms; /* 0: the library's default, as with the next two */
