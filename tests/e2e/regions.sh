@@ -123,8 +123,8 @@ verify_clean
 want_error 1,2,5 '' "$FSPF" addr "$V" "${AUTH[@]}" /secret --encrypted
 
 note "mistakes with regions"
-make_volume
 AUTH=(--key-file "$K" --tag-file "$G")
+make_volume
 want 0 '' "$FSPF" addr "$V" "${AUTH[@]}" /r --encrypted
 sums=$(volume_sums)
 for mistake in "/r --encrypted" "r --encrypted" "/.. --encrypted" "/r/../x --authenticated" "/x" "/x --encrypted --authenticated" \
