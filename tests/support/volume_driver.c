@@ -388,9 +388,11 @@ static void exchanged(struct volume_driver *d, const struct renaming *n)
 static void left_whiteout(struct volume_driver *d, const struct renaming *n)
 {
 	struct fspf_attr attr;
+	int r = -EIO;
 
-	if (fspf_lookup(d->v, n->from_dir->ino, n->name, &attr) || attr.mode != S_IFCHR ||
-	    attr.rdev)
+	for (int i = 0; i < 3 && r == -EIO; i++)
+		r = fspf_lookup(d->v, n->from_dir->ino, n->name, &attr);
+	if (r || attr.mode != S_IFCHR || attr.rdev)
 		model_fail("%s: no whiteout", d->what);
 	model_enter(n->from_dir, n->name, model_inode_new(d->m, &attr));
 	fspf_forget(d->v, attr.ino, 1);
@@ -547,7 +549,10 @@ int volume_driver_do(struct volume_driver *d, enum driver_op op)
 	d->op = op;
 	d->m->step++;
 	r = operations[op](d);
-	model_copy_times(d->m, d->v);
+	d->blind = !model_copy_times(d->m, d->v);
+	if (d->blind && !d->faults)
+		model_fail("step %llu, %s: attributes cannot be read",
+			   (unsigned long long)d->m->step, d->what);
 	return r;
 }
 

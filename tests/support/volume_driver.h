@@ -56,6 +56,7 @@ struct volume_driver {
 	uint64_t random;
 	const struct driver_profile *profile;
 	bool faults; /* what should succeed may fail with -EIO, -ENOSPC, -EROFS or -ESTALE */
+	bool blind;  /* the store is dead: the model does not know the times of the last step */
 	uint64_t acked;
 	enum driver_op op; /* of the last step */
 	char what[512];	   /* in words */

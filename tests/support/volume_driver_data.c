@@ -197,10 +197,12 @@ int driver_copy(struct volume_driver *d)
 		return (int)r;
 	if ((uint64_t)r > size || (!d->faults && (uint64_t)r != size))
 		model_fail("%s: copied %zd", d->what, r);
-	data = malloc((size_t)r + 1);
-	memcpy(data, from->data + (r ? from_offset : 0), (size_t)r);
-	written(d, to, to_offset, data, (size_t)r);
-	free(data);
+	if (r > 0) {
+		data = malloc((size_t)r);
+		memcpy(data, from->data + from_offset, (size_t)r);
+		written(d, to, to_offset, data, (size_t)r);
+		free(data);
+	}
 	return 0;
 }
 

@@ -93,9 +93,10 @@ void model_set_xattr(struct model_inode *inode, const char *name, const void *va
 struct model_xattr *model_find_xattr(const struct model_inode *inode, const char *name);
 void model_delete_xattr(struct model_inode *inode, const char *name);
 
-/* Note that it changed; model_copy_times() fetches its times after the operation. */
+/* Note that it changed; model_copy_times() fetches its times after the operation, unless the store
+ * is dead: false. */
 void model_changed(struct model *m, struct model_inode *inode);
-void model_copy_times(struct model *m, struct fspf_volume *v);
+bool model_copy_times(struct model *m, struct fspf_volume *v);
 
 /* The states as text; free it. */
 char *model_text(struct model *m);
