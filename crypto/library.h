@@ -23,7 +23,7 @@ struct crypto_library {
  * regions at a time, and a miss costs a key expansion (0.1 us), no more. */
 #define CRYPTO_KEYED_KEPT 8u
 
-/* A context that holds the key of the crypto_aead of that number; 0 is nobody's. */
+/* A context that holds the key of the crypto_gcm of that number; 0 is nobody's. */
 struct crypto_keyed {
 	uint64_t number;
 	uint64_t used; /* the thread's clock at the last use */

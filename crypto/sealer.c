@@ -36,7 +36,7 @@
 
 struct kept_key {
 	uint32_t session; /* 0: none */
-	struct crypto_aead *aead;
+	struct crypto_gcm *gcm;
 };
 
 struct crypto_sealer {
@@ -136,7 +136,7 @@ struct crypto_sealer *crypto_sealer_free(struct crypto_sealer *sealer)
 {
 	if (sealer) {
 		for (size_t i = 0; i < KEYS_KEPT; i++)
-			crypto_aead_free(sealer->kept[i].aead);
+			crypto_gcm_free(sealer->kept[i].gcm);
 		pthread_rwlock_destroy(&sealer->lock);
 		crypto_key_free(sealer->key);
 	}
@@ -176,7 +176,7 @@ out:
 	return r;
 }
 
-static int derive(const struct crypto_sealer *sealer, uint32_t session, struct crypto_aead **ret)
+static int derive(const struct crypto_sealer *sealer, uint32_t session, struct crypto_gcm **ret)
 {
 	const struct crypto_salt *salt = crypto_sessions_find(sealer->table, session);
 	struct crypto_key *key = NULL;
@@ -188,52 +188,52 @@ static int derive(const struct crypto_sealer *sealer, uint32_t session, struct c
 			&key);
 	if (r < 0)
 		goto out;
-	r = crypto_aead_new(key, ret);
+	r = crypto_gcm_new(key, ret);
 out:
 	crypto_key_free(key);
 	return r;
 }
 
-/* Hand @aead over to the sealer, for @session. */
-static void keep(struct crypto_sealer *sealer, uint32_t session, struct crypto_aead *aead)
+/* Hand @gcm over to the sealer, for @session. */
+static void keep(struct crypto_sealer *sealer, uint32_t session, struct crypto_gcm *gcm)
 {
 	struct kept_key *place = &sealer->kept[session % KEYS_KEPT];
-	struct crypto_aead *leftover = aead;
+	struct crypto_gcm *leftover = gcm;
 
 	if (pthread_rwlock_wrlock(&sealer->lock) != 0)
 		goto out;
 	if (place->session != session) { /* or else another thread was first */
-		leftover = place->aead;
-		*place = (struct kept_key){.session = session, .aead = aead};
+		leftover = place->gcm;
+		*place = (struct kept_key){.session = session, .gcm = gcm};
 	}
 	pthread_rwlock_unlock(&sealer->lock);
 out:
-	crypto_aead_free(leftover);
+	crypto_gcm_free(leftover);
 }
 
-static int run(const struct crypto_aead *aead, struct block *b)
+static int run(const struct crypto_gcm *gcm, struct block *b)
 {
 	int r;
 
 	if (b->sealing)
-		r = crypto_aead_seal(aead, &b->nonce, b->aad, b->aad_len, b->in, b->out, b->len,
-				     &b->mac);
+		r = crypto_gcm_seal(gcm, &b->nonce, b->aad, b->aad_len, b->in, b->out, b->len,
+				    &b->mac);
 	else
-		r = crypto_aead_open(aead, &b->nonce, b->aad, b->aad_len, b->in, b->out, b->len,
-				     &b->mac);
+		r = crypto_gcm_open(gcm, &b->nonce, b->aad, b->aad_len, b->in, b->out, b->len,
+				    &b->mac);
 	return r;
 }
 
 static int run_new_key(struct crypto_sealer *sealer, uint32_t session, struct block *b)
 {
-	struct crypto_aead *aead;
+	struct crypto_gcm *gcm;
 	int r;
 
-	r = derive(sealer, session, &aead);
+	r = derive(sealer, session, &gcm);
 	if (r < 0)
 		goto out;
-	r = run(aead, b);
-	keep(sealer, session, aead);
+	r = run(gcm, b);
+	keep(sealer, session, gcm);
 out:
 	return r;
 }
@@ -247,9 +247,9 @@ static int run_session(struct crypto_sealer *sealer, uint32_t session, struct bl
 	r = -pthread_rwlock_rdlock(&sealer->lock);
 	if (r < 0)
 		goto out;
-	kept = place->aead && place->session == session;
+	kept = place->gcm && place->session == session;
 	if (kept)
-		r = run(place->aead, b);
+		r = run(place->gcm, b);
 	pthread_rwlock_unlock(&sealer->lock);
 	if (!kept)
 		r = run_new_key(sealer, session, b);

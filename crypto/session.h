@@ -32,7 +32,7 @@
 
 #include <stdbool.h>
 
-#include "crypto/aead.h"
+#include "crypto/gcm.h"
 
 #define CRYPTO_SALT_SIZE 32u	     /* bytes */
 #define CRYPTO_SEAL_SIZE 32u	     /* bytes */
@@ -93,7 +93,7 @@ MUST_CHECK int crypto_sealer_take(struct crypto_sealer *sealer, uint32_t n, uint
 
 /* Seal one block with a counter that was taken.  @seal's session and counter are inputs, its tag
  * is the output.  @in and @out hold @len bytes and may be the same (authenticated: @out is a copy,
- * made only when it differs from @in).  -EAGAIN: as crypto_aead_seal(); take another counter. */
+ * made only when it differs from @in).  -EAGAIN: as crypto_gcm_seal(); take another counter. */
 MUST_CHECK int crypto_sealer_seal(struct crypto_sealer *sealer, const void *aad, size_t aad_len,
 				  const void *in, void *out, size_t len, struct crypto_seal *seal);
 

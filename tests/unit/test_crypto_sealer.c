@@ -113,7 +113,7 @@ static void the_key_is_derived_as_documented(void **state)
 	uint8_t block[BLOCK] = "contents";
 	struct crypto_seal seal = seal_block(v->region, block);
 	struct crypto_nonce nonce = crypto_nonce_from_counter(seal.counter);
-	struct crypto_aead *aead;
+	struct crypto_gcm *aead;
 	struct crypto_salt salt;
 	struct crypto_key *key;
 	struct crypto_mac mac;
@@ -122,10 +122,10 @@ static void the_key_is_derived_as_documented(void **state)
 	assert_int_equal(crypto_sessions_salt(v->table, 1, &salt), 0);
 	assert_int_equal(crypto_hkdf(v->key, salt.b, sizeof(salt.b), info, sizeof(info) - 1, &key),
 			 0);
-	assert_int_equal(crypto_aead_new(key, &aead), 0);
-	assert_int_equal(crypto_aead_open(aead, &nonce, "aad", 3, block, block, BLOCK, &mac), 0);
+	assert_int_equal(crypto_gcm_new(key, &aead), 0);
+	assert_int_equal(crypto_gcm_open(aead, &nonce, "aad", 3, block, block, BLOCK, &mac), 0);
 	assert_string_equal((char *)block, "contents");
-	crypto_aead_free(aead);
+	crypto_gcm_free(aead);
 	crypto_key_free(key);
 }
 
@@ -371,7 +371,7 @@ static void i2_threads_never_repeat_a_nonce(void **state)
 	struct worker workers[THREADS];
 	pthread_t threads[THREADS];
 
-	crypto_aead_set_witness(record, NULL);
+	crypto_gcm_set_witness(record, NULL);
 	for (size_t i = 0; i < THREADS; i++) {
 		workers[i] =
 			(struct worker){.volume = v, .sealer = sealers[i % 3], .begins = i < 2};
@@ -381,7 +381,7 @@ static void i2_threads_never_repeat_a_nonce(void **state)
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
 		assert_true(workers[i].ok);
 	}
-	crypto_aead_set_witness(NULL, NULL);
+	crypto_gcm_set_witness(NULL, NULL);
 	crypto_sealer_free(twin);
 
 	assert_int_equal(records.used, RECORDS);

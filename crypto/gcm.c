@@ -2,10 +2,10 @@
 /*
  * What costs time in EVP is not the cipher: fetching it, making a context and expanding the key
  * can double the price of a block.  A thread therefore keeps contexts that hold a key
- * (library.h), found by the aead's number, and a message sets the nonce alone.  A miss takes the
+ * (library.h), found by the gcm's number, and a message sets the nonce alone.  A miss takes the
  * least recently used context and gives it the new key, which overwrites the old one.
  *
- * Numbers are never given twice in a process, so the context of a freed aead can wait for its
+ * Numbers are never given twice in a process, so the context of a freed gcm can wait for its
  * eviction without ever being found.  Sealing and opening have contexts of their own: a
  * context then never changes direction and always holds one key.
  *
@@ -23,12 +23,12 @@
 #include <openssl/params.h>
 #include <sodium.h>
 
-#include "crypto/aead.h"
+#include "crypto/gcm.h"
 #include "crypto/crypto_internal.h"
 #include "crypto/digest.h"
 #include "crypto/library.h"
 
-struct crypto_aead {
+struct crypto_gcm {
 	uint64_t number; /* this process's name for the key; from 1 */
 	struct crypto_key *key;
 };
@@ -51,20 +51,20 @@ static struct {
 	void *ctx;
 } witness;
 
-void crypto_aead_set_witness(crypto_seal_witness *tell, void *ctx)
+void crypto_gcm_set_witness(crypto_seal_witness *tell, void *ctx)
 {
 	witness.tell = tell;
 	witness.ctx = ctx;
 }
 
-static int tell_witness(const struct crypto_aead *aead, const struct crypto_nonce *nonce)
+static int tell_witness(const struct crypto_gcm *gcm, const struct crypto_nonce *nonce)
 {
 	struct crypto_digest digest;
 	int r = 0;
 
 	if (!witness.tell)
 		goto out;
-	r = crypto_sha256(aead->key->b, sizeof(aead->key->b), &digest);
+	r = crypto_sha256(gcm->key->b, sizeof(gcm->key->b), &digest);
 	if (r < 0)
 		goto out;
 	witness.tell(witness.ctx, digest.b, nonce);
@@ -80,30 +80,30 @@ struct crypto_nonce crypto_nonce_from_counter(uint64_t counter)
 	return nonce;
 }
 
-int crypto_aead_new(const struct crypto_key *key, struct crypto_aead **ret)
+int crypto_gcm_new(const struct crypto_key *key, struct crypto_gcm **ret)
 {
-	struct crypto_aead *aead;
+	struct crypto_gcm *gcm;
 	int r = -ENOMEM;
 
-	aead = calloc(1, sizeof(*aead));
-	if (!aead)
+	gcm = calloc(1, sizeof(*gcm));
+	if (!gcm)
 		goto out;
-	r = crypto_key_copy(key, &aead->key);
+	r = crypto_key_copy(key, &gcm->key);
 	if (r < 0)
 		goto out;
-	aead->number = atomic_fetch_add_explicit(&last_number, 1, memory_order_relaxed) + 1;
-	*ret = aead;
-	aead = NULL;
+	gcm->number = atomic_fetch_add_explicit(&last_number, 1, memory_order_relaxed) + 1;
+	*ret = gcm;
+	gcm = NULL;
 out:
-	crypto_aead_free(aead);
+	crypto_gcm_free(gcm);
 	return r;
 }
 
-struct crypto_aead *crypto_aead_free(struct crypto_aead *aead)
+struct crypto_gcm *crypto_gcm_free(struct crypto_gcm *gcm)
 {
-	if (aead)
-		crypto_key_free(aead->key);
-	free(aead);
+	if (gcm)
+		crypto_key_free(gcm->key);
+	free(gcm);
 	return NULL;
 }
 
@@ -125,7 +125,7 @@ static struct crypto_keyed *slot_for(struct crypto_thread *thread, bool sealing,
 /* A context's first key comes with the cipher; later ones must not name it again, or the library
  * starts the context anew. */
 static int give_key(struct crypto_keyed *slot, const EVP_CIPHER *aes_256_gcm,
-		    const struct crypto_aead *aead, bool sealing)
+		    const struct crypto_gcm *gcm, bool sealing)
 {
 	const EVP_CIPHER *cipher = NULL;
 	int r = -ENOMEM;
@@ -139,12 +139,12 @@ static int give_key(struct crypto_keyed *slot, const EVP_CIPHER *aes_256_gcm,
 		goto out;
 
 	r = -EIO;
-	if (EVP_CipherInit_ex2(slot->ctx, cipher, aead->key->b, NULL, sealing, NULL) != 1) {
+	if (EVP_CipherInit_ex2(slot->ctx, cipher, gcm->key->b, NULL, sealing, NULL) != 1) {
 		EVP_CIPHER_CTX_free(slot->ctx);
 		slot->ctx = NULL;
 		goto out;
 	}
-	slot->number = aead->number;
+	slot->number = gcm->number;
 	r = 0;
 out:
 	return r;
@@ -172,7 +172,7 @@ out:
 }
 
 /* On failure too the slot is left ready for the next message, or nobody's. */
-static int run(const struct crypto_aead *aead, const struct message *m,
+static int run(const struct crypto_gcm *gcm, const struct message *m,
 	       struct crypto_keyed **ret_slot)
 {
 	struct crypto_thread *thread;
@@ -184,9 +184,9 @@ static int run(const struct crypto_aead *aead, const struct message *m,
 	r = crypto_thread(&thread);
 	if (r < 0)
 		goto out;
-	slot = slot_for(thread, m->sealing, aead->number);
-	if (slot->number != aead->number) {
-		r = give_key(slot, thread->library->aes_256_gcm, aead, m->sealing);
+	slot = slot_for(thread, m->sealing, gcm->number);
+	if (slot->number != gcm->number) {
+		r = give_key(slot, thread->library->aes_256_gcm, gcm, m->sealing);
 		if (r < 0)
 			goto out;
 	}
@@ -244,9 +244,9 @@ out:
 	return r;
 }
 
-int crypto_aead_seal(const struct crypto_aead *aead, const struct crypto_nonce *nonce,
-		     const void *aad, size_t aad_len, const void *in, void *out, size_t len,
-		     struct crypto_mac *ret_mac)
+int crypto_gcm_seal(const struct crypto_gcm *gcm, const struct crypto_nonce *nonce, const void *aad,
+		    size_t aad_len, const void *in, void *out, size_t len,
+		    struct crypto_mac *ret_mac)
 {
 	const struct message m = {.sealing = true,
 				  .nonce = nonce,
@@ -258,10 +258,10 @@ int crypto_aead_seal(const struct crypto_aead *aead, const struct crypto_nonce *
 	struct crypto_keyed *slot;
 	int r;
 
-	r = tell_witness(aead, nonce);
+	r = tell_witness(gcm, nonce);
 	if (r < 0)
 		goto out;
-	r = run(aead, &m, &slot);
+	r = run(gcm, &m, &slot);
 	if (r < 0)
 		goto out;
 	r = read_tag(slot, ret_mac);
@@ -271,9 +271,9 @@ out:
 	return r;
 }
 
-int crypto_aead_open(const struct crypto_aead *aead, const struct crypto_nonce *nonce,
-		     const void *aad, size_t aad_len, const void *in, void *out, size_t len,
-		     const struct crypto_mac *mac)
+int crypto_gcm_open(const struct crypto_gcm *gcm, const struct crypto_nonce *nonce, const void *aad,
+		    size_t aad_len, const void *in, void *out, size_t len,
+		    const struct crypto_mac *mac)
 {
 	const struct message m = {.sealing = false,
 				  .nonce = nonce,
@@ -288,7 +288,7 @@ int crypto_aead_open(const struct crypto_aead *aead, const struct crypto_nonce *
 	r = -EBADMSG;
 	if (sodium_is_zero(mac->b, sizeof(mac->b)) == 1)
 		goto out;
-	r = run(aead, &m, &slot);
+	r = run(gcm, &m, &slot);
 	if (r < 0)
 		goto out;
 	r = check_tag(slot, mac);

@@ -2,7 +2,7 @@
 /* AES-256-GCM against McGrew and Viega's test cases 13 to 16, and against tampering. */
 #include <pthread.h>
 
-#include "crypto/aead.h"
+#include "crypto/gcm.h"
 #include "crypto/crypto_internal.h"
 #include "crypto/digest.h"
 #include "test_crypto.h"
@@ -28,14 +28,14 @@ static const struct vector {
 	 SEALED_16, "76fc6ece0f4e1768cddf8853bb2d551b"},
 };
 
-static struct crypto_aead *aead_of(const char *key_hex)
+static struct crypto_gcm *aead_of(const char *key_hex)
 {
 	struct crypto_key *key = key_of(key_hex);
-	struct crypto_aead *aead;
+	struct crypto_gcm *gcm;
 
-	assert_int_equal(crypto_aead_new(key, &aead), 0);
-	crypto_key_free(key); /* the aead has a copy of its own */
-	return aead;
+	assert_int_equal(crypto_gcm_new(key, &gcm), 0);
+	crypto_key_free(key); /* the gcm has a copy of its own */
+	return gcm;
 }
 
 static struct crypto_nonce nonce_of(const char *hex)
@@ -51,7 +51,7 @@ static struct crypto_nonce nonce_of(const char *hex)
 static void check_vector(const struct vector *v)
 {
 	const struct crypto_nonce nonce = nonce_of(v->nonce);
-	struct crypto_aead *aead = aead_of(v->key);
+	struct crypto_gcm *gcm = aead_of(v->key);
 	const struct hex aad = unhex(v->aad);
 	const struct hex text = unhex(v->text);
 	const struct hex sealed = unhex(v->sealed);
@@ -61,26 +61,26 @@ static void check_vector(const struct vector *v)
 	struct crypto_mac mac;
 
 	assert_int_equal(
-		crypto_aead_seal(aead, &nonce, aad.b, aad.len, text.b, apart, text.len, &mac), 0);
+		crypto_gcm_seal(gcm, &nonce, aad.b, aad.len, text.b, apart, text.len, &mac), 0);
 	assert_memory_equal(apart, sealed.b, sealed.len);
 	assert_memory_equal(mac.b, tag.b, sizeof(mac.b));
 
 	memcpy(in_place, text.b, text.len);
 	assert_int_equal(
-		crypto_aead_seal(aead, &nonce, aad.b, aad.len, in_place, in_place, text.len, &mac),
+		crypto_gcm_seal(gcm, &nonce, aad.b, aad.len, in_place, in_place, text.len, &mac),
 		0);
 	assert_memory_equal(in_place, sealed.b, sealed.len);
 	assert_memory_equal(mac.b, tag.b, sizeof(mac.b));
 
 	assert_int_equal(
-		crypto_aead_open(aead, &nonce, aad.b, aad.len, sealed.b, apart, sealed.len, &mac),
+		crypto_gcm_open(gcm, &nonce, aad.b, aad.len, sealed.b, apart, sealed.len, &mac),
 		0);
 	assert_memory_equal(apart, text.b, text.len);
-	assert_int_equal(crypto_aead_open(aead, &nonce, aad.b, aad.len, in_place, in_place,
+	assert_int_equal(crypto_gcm_open(gcm, &nonce, aad.b, aad.len, in_place, in_place,
 					  sealed.len, &mac),
 			 0);
 	assert_memory_equal(in_place, text.b, text.len);
-	crypto_aead_free(aead);
+	crypto_gcm_free(gcm);
 }
 
 static void published_vectors(void **state)
@@ -93,15 +93,15 @@ static void published_vectors(void **state)
 static void nothing_to_seal_may_be_null(void **state)
 {
 	const struct crypto_nonce nonce = crypto_nonce_from_counter(0);
-	struct crypto_aead *aead = aead_of(KEY_15);
+	struct crypto_gcm *gcm = aead_of(KEY_15);
 	struct crypto_mac mac;
 
 	(void)state;
-	assert_int_equal(crypto_aead_seal(aead, &nonce, NULL, 0, NULL, NULL, 0, &mac), 0);
-	assert_int_equal(crypto_aead_open(aead, &nonce, NULL, 0, NULL, NULL, 0, &mac), 0);
+	assert_int_equal(crypto_gcm_seal(gcm, &nonce, NULL, 0, NULL, NULL, 0, &mac), 0);
+	assert_int_equal(crypto_gcm_open(gcm, &nonce, NULL, 0, NULL, NULL, 0, &mac), 0);
 	mac.b[15] ^= 1;
-	assert_int_equal(crypto_aead_open(aead, &nonce, NULL, 0, NULL, NULL, 0, &mac), -EBADMSG);
-	crypto_aead_free(aead);
+	assert_int_equal(crypto_gcm_open(gcm, &nonce, NULL, 0, NULL, NULL, 0, &mac), -EBADMSG);
+	crypto_gcm_free(gcm);
 }
 
 /* A small message whose every byte matters. */
@@ -112,23 +112,23 @@ struct sealed {
 	struct crypto_mac mac;
 };
 
-static void expect_refused(const struct crypto_aead *aead, const struct sealed *m, size_t aad_len,
+static void expect_refused(const struct crypto_gcm *gcm, const struct sealed *m, size_t aad_len,
 			   size_t len)
 {
 	uint8_t out[sizeof(m->text)];
 
 	memset(out, 0x5a, sizeof(out));
 	assert_int_equal(
-		crypto_aead_open(aead, &m->nonce, m->aad, aad_len, m->text, out, len, &m->mac),
+		crypto_gcm_open(gcm, &m->nonce, m->aad, aad_len, m->text, out, len, &m->mac),
 		-EBADMSG);
 	assert_true(all_zero(out, len));
 }
 
-static struct sealed seal_small(const struct crypto_aead *aead)
+static struct sealed seal_small(const struct crypto_gcm *gcm)
 {
 	struct sealed m = {.nonce = crypto_nonce_from_counter(7), .aad = "where", .text = "what"};
 
-	assert_int_equal(crypto_aead_seal(aead, &m.nonce, m.aad, sizeof(m.aad), m.text, m.text,
+	assert_int_equal(crypto_gcm_seal(gcm, &m.nonce, m.aad, sizeof(m.aad), m.text, m.text,
 					  sizeof(m.text), &m.mac),
 			 0);
 	return m;
@@ -136,45 +136,45 @@ static struct sealed seal_small(const struct crypto_aead *aead)
 
 static void every_altered_bit_is_refused(void **state)
 {
-	struct crypto_aead *aead = aead_of(KEY_15);
-	struct sealed m = seal_small(aead);
+	struct crypto_gcm *gcm = aead_of(KEY_15);
+	struct sealed m = seal_small(gcm);
 	uint8_t *bytes = (uint8_t *)&m;
 
 	(void)state;
 	static_assert(sizeof(m) == 12 + 20 + 40 + 16, "no padding, all of it is checked");
 	for (size_t bit = 0; bit < 8 * sizeof(m); bit++) {
 		bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
-		expect_refused(aead, &m, sizeof(m.aad), sizeof(m.text));
+		expect_refused(gcm, &m, sizeof(m.aad), sizeof(m.text));
 		bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
 	}
-	crypto_aead_free(aead);
+	crypto_gcm_free(gcm);
 }
 
 static void other_lengths_are_refused(void **state)
 {
-	struct crypto_aead *aead = aead_of(KEY_15);
-	struct sealed m = seal_small(aead);
+	struct crypto_gcm *gcm = aead_of(KEY_15);
+	struct sealed m = seal_small(gcm);
 
 	(void)state;
 	for (size_t len = 0; len < sizeof(m.text); len++)
-		expect_refused(aead, &m, sizeof(m.aad), len);
+		expect_refused(gcm, &m, sizeof(m.aad), len);
 	for (size_t aad_len = 0; aad_len < sizeof(m.aad); aad_len++)
-		expect_refused(aead, &m, aad_len, sizeof(m.text));
-	crypto_aead_free(aead);
+		expect_refused(gcm, &m, aad_len, sizeof(m.text));
+	crypto_gcm_free(gcm);
 }
 
 static void a_zero_tag_and_another_key_are_refused(void **state)
 {
-	struct crypto_aead *aead = aead_of(KEY_15);
-	struct crypto_aead *other = aead_of(KEY_ZERO);
-	struct sealed m = seal_small(aead);
+	struct crypto_gcm *gcm = aead_of(KEY_15);
+	struct crypto_gcm *other = aead_of(KEY_ZERO);
+	struct sealed m = seal_small(gcm);
 
 	(void)state;
 	expect_refused(other, &m, sizeof(m.aad), sizeof(m.text));
 	memset(&m.mac, 0, sizeof(m.mac));
-	expect_refused(aead, &m, sizeof(m.aad), sizeof(m.text));
-	crypto_aead_free(other);
-	crypto_aead_free(aead);
+	expect_refused(gcm, &m, sizeof(m.aad), sizeof(m.text));
+	crypto_gcm_free(other);
+	crypto_gcm_free(gcm);
 }
 
 /* Messages whose tag is zero exist; whoever holds the key finds one by solving for the last block,
@@ -184,36 +184,36 @@ static void a_tag_that_is_rightly_zero_is_refused_all_the_same(void **state)
 	const struct crypto_nonce nonce = crypto_nonce_from_counter(0);
 	const struct hex sealed = unhex("c28aea0d532854f2df4724f73d2cd90f");
 	const struct hex text = unhex("0d9a17d2a8c06cc5ce6e5dc704709289");
-	struct crypto_aead *aead = aead_of(KEY_15);
+	struct crypto_gcm *gcm = aead_of(KEY_15);
 	const struct crypto_mac zero = {{0}};
 	struct crypto_mac mac = {{1}};
 	uint8_t out[16];
 
 	(void)state;
-	assert_int_equal(crypto_aead_open(aead, &nonce, NULL, 0, sealed.b, out, sizeof(out), &zero),
+	assert_int_equal(crypto_gcm_open(gcm, &nonce, NULL, 0, sealed.b, out, sizeof(out), &zero),
 			 -EBADMSG);
 	assert_true(all_zero(out, sizeof(out)));
-	assert_int_equal(crypto_aead_seal(aead, &nonce, NULL, 0, text.b, out, sizeof(out), &mac),
+	assert_int_equal(crypto_gcm_seal(gcm, &nonce, NULL, 0, text.b, out, sizeof(out), &mac),
 			 -EAGAIN);
 	assert_int_equal(mac.b[0], 1); /* untouched */
-	crypto_aead_free(aead);
+	crypto_gcm_free(gcm);
 }
 
 static void a_refused_message_leaves_no_trace(void **state)
 {
-	struct crypto_aead *aead = aead_of(KEY_15);
-	struct sealed m = seal_small(aead);
+	struct crypto_gcm *gcm = aead_of(KEY_15);
+	struct sealed m = seal_small(gcm);
 	uint8_t out[sizeof(m.text)];
 
 	(void)state;
 	m.mac.b[3] ^= 0x10;
-	expect_refused(aead, &m, sizeof(m.aad), sizeof(m.text));
+	expect_refused(gcm, &m, sizeof(m.aad), sizeof(m.text));
 	m.mac.b[3] ^= 0x10;
-	assert_int_equal(crypto_aead_open(aead, &m.nonce, m.aad, sizeof(m.aad), m.text, out,
+	assert_int_equal(crypto_gcm_open(gcm, &m.nonce, m.aad, sizeof(m.aad), m.text, out,
 					  sizeof(out), &m.mac),
 			 0);
 	assert_string_equal((char *)out, "what");
-	crypto_aead_free(aead);
+	crypto_gcm_free(gcm);
 }
 
 static void counters_fill_the_nonce_from_its_end(void **state)
@@ -229,7 +229,7 @@ static void counters_fill_the_nonce_from_its_end(void **state)
 static void many_keys_do_not_mix(void **state)
 {
 	const struct crypto_nonce nonce = crypto_nonce_from_counter(1);
-	struct crypto_aead *aeads[20];
+	struct crypto_gcm *aeads[20];
 	struct crypto_mac macs[20];
 	struct crypto_mac again;
 	uint8_t byte;
@@ -239,41 +239,41 @@ static void many_keys_do_not_mix(void **state)
 		struct crypto_key *key;
 
 		assert_int_equal(crypto_key_random(&key), 0);
-		assert_int_equal(crypto_aead_new(key, &aeads[i]), 0);
+		assert_int_equal(crypto_gcm_new(key, &aeads[i]), 0);
 		crypto_key_free(key);
 		assert_int_equal(
-			crypto_aead_seal(aeads[i], &nonce, NULL, 0, "x", &byte, 1, &macs[i]), 0);
+			crypto_gcm_seal(aeads[i], &nonce, NULL, 0, "x", &byte, 1, &macs[i]), 0);
 	}
 	for (size_t round = 0; round < 60; round++) {
 		size_t i = round * 7 % ARRAY_LEN(aeads);
 
-		assert_int_equal(crypto_aead_seal(aeads[i], &nonce, NULL, 0, "x", &byte, 1, &again),
+		assert_int_equal(crypto_gcm_seal(aeads[i], &nonce, NULL, 0, "x", &byte, 1, &again),
 				 0);
 		assert_memory_equal(again.b, macs[i].b, sizeof(again.b));
 		assert_int_equal(
-			crypto_aead_open(aeads[i], &nonce, NULL, 0, &byte, &byte, 1, &macs[i]), 0);
+			crypto_gcm_open(aeads[i], &nonce, NULL, 0, &byte, &byte, 1, &macs[i]), 0);
 		assert_int_equal(byte, 'x');
 	}
 	for (size_t i = 0; i < ARRAY_LEN(aeads); i++)
-		crypto_aead_free(aeads[i]);
+		crypto_gcm_free(aeads[i]);
 }
 
-/* The allocator likes to give the new aead the old one's address. */
+/* The allocator likes to give the new gcm the old one's address. */
 static void a_freed_key_is_never_found_again(void **state)
 {
 	const struct crypto_nonce nonce = crypto_nonce_from_counter(1);
-	struct crypto_aead *aead = aead_of(KEY_15);
+	struct crypto_gcm *gcm = aead_of(KEY_15);
 	struct crypto_mac old;
 	struct crypto_mac new;
 
 	(void)state;
-	assert_int_equal(crypto_aead_seal(aead, &nonce, NULL, 0, NULL, NULL, 0, &old), 0);
-	crypto_aead_free(aead);
-	aead = aead_of(KEY_ZERO);
-	assert_int_equal(crypto_aead_seal(aead, &nonce, NULL, 0, NULL, NULL, 0, &new), 0);
+	assert_int_equal(crypto_gcm_seal(gcm, &nonce, NULL, 0, NULL, NULL, 0, &old), 0);
+	crypto_gcm_free(gcm);
+	gcm = aead_of(KEY_ZERO);
+	assert_int_equal(crypto_gcm_seal(gcm, &nonce, NULL, 0, NULL, NULL, 0, &new), 0);
 	assert_memory_not_equal(old.b, new.b, sizeof(old.b));
-	crypto_aead_free(aead);
-	assert_null(crypto_aead_free(NULL));
+	crypto_gcm_free(gcm);
+	assert_null(crypto_gcm_free(NULL));
 }
 
 struct seen {
@@ -294,28 +294,28 @@ static void see(void *ctx, const uint8_t key_digest[static 32], const struct cry
 static void the_witness_sees_seals_alone(void **state)
 {
 	const struct hex key = unhex(KEY_15);
-	struct crypto_aead *aead = aead_of(KEY_15);
+	struct crypto_gcm *gcm = aead_of(KEY_15);
 	struct crypto_digest digest;
 	struct seen seen = {0};
 	struct sealed m;
 
 	(void)state;
 	assert_int_equal(crypto_sha256(key.b, key.len, &digest), 0);
-	crypto_aead_set_witness(see, &seen);
-	m = seal_small(aead);
-	assert_int_equal(crypto_aead_open(aead, &m.nonce, m.aad, sizeof(m.aad), m.text, m.text,
+	crypto_gcm_set_witness(see, &seen);
+	m = seal_small(gcm);
+	assert_int_equal(crypto_gcm_open(gcm, &m.nonce, m.aad, sizeof(m.aad), m.text, m.text,
 					  sizeof(m.text), &m.mac),
 			 0);
-	crypto_aead_set_witness(NULL, NULL);
-	seal_small(aead);
+	crypto_gcm_set_witness(NULL, NULL);
+	seal_small(gcm);
 	assert_int_equal(seen.times, 1);
 	assert_memory_equal(seen.key_digest, digest.b, sizeof(digest.b));
 	assert_memory_equal(seen.nonce.b, m.nonce.b, sizeof(m.nonce.b));
-	crypto_aead_free(aead);
+	crypto_gcm_free(gcm);
 }
 
 struct worker {
-	const struct crypto_aead *const *aeads;
+	const struct crypto_gcm *const *aeads;
 	size_t n;
 	bool ok;
 };
@@ -329,12 +329,12 @@ static void *seal_and_open(void *arg)
 	w->ok = true;
 	for (uint64_t i = 0; i < 1000 && w->ok; i++) {
 		const struct crypto_nonce nonce = crypto_nonce_from_counter(i);
-		const struct crypto_aead *aead = w->aeads[i % w->n];
+		const struct crypto_gcm *gcm = w->aeads[i % w->n];
 
 		memset(block, (int)i, sizeof(block));
-		w->ok = crypto_aead_seal(aead, &nonce, &i, sizeof(i), block, block, sizeof(block),
+		w->ok = crypto_gcm_seal(gcm, &nonce, &i, sizeof(i), block, block, sizeof(block),
 					 &mac) == 0 &&
-			crypto_aead_open(aead, &nonce, &i, sizeof(i), block, block, sizeof(block),
+			crypto_gcm_open(gcm, &nonce, &i, sizeof(i), block, block, sizeof(block),
 					 &mac) == 0 &&
 			block[0] == (uint8_t)i && block[511] == (uint8_t)i;
 	}
@@ -343,7 +343,7 @@ static void *seal_and_open(void *arg)
 
 static void threads_share_keys(void **state)
 {
-	const struct crypto_aead *aeads[10];
+	const struct crypto_gcm *aeads[10];
 	struct worker workers[4];
 	pthread_t threads[4];
 
@@ -359,7 +359,7 @@ static void threads_share_keys(void **state)
 		assert_true(workers[i].ok);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(aeads); i++)
-		crypto_aead_free(crypto_unconst(aeads[i]));
+		crypto_gcm_free(crypto_unconst(aeads[i]));
 }
 
 int main(void)

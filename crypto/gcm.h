@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crypto/aead.h - AES-256-GCM (NIST SP 800-38D): the one seam over OpenSSL's EVP
+ * crypto/gcm.h - AES-256-GCM (NIST SP 800-38D): the one seam over OpenSSL's EVP
  *
- * A crypto_aead is a key made ready.  The cipher is fetched once a process; each thread
+ * A crypto_gcm is a key made ready.  The cipher is fetched once a process; each thread
  * keeps a few keyed EVP contexts and sets only the nonce per message (1.1 us for 4 KiB on
  * OpenSSL 3.0; fetching or rekeying each time costs up to as much again).  A thread's contexts are
- * wiped when it ends; a freed aead's contexts may linger keyed in other threads
- * until evicted or ended, but can no longer be reached (each aead has a process-unique number).
+ * wiped when it ends; a freed gcm's contexts may linger keyed in other threads
+ * until evicted or ended, but can no longer be reached (each gcm has a process-unique number).
  *
  * Whoever seals owes a nonce never used before under this key: only crypto/session.h
  * and the root record's counter hand them out.
@@ -22,8 +22,8 @@
  * their own) that is under 2^42.1 blocks, and the PRP/PRF switching term q^2/2^129 stays under
  * 2^-44; forging one message by guessing is 2^-128 * 1027 a try.
  */
-#ifndef FSPF_CRYPTO_AEAD_H
-#define FSPF_CRYPTO_AEAD_H
+#ifndef FSPF_CRYPTO_GCM_H
+#define FSPF_CRYPTO_GCM_H
 
 #include "crypto/secret.h"
 
@@ -39,24 +39,24 @@ struct crypto_mac {
 	uint8_t b[CRYPTO_MAC_SIZE];
 };
 
-struct crypto_aead;
+struct crypto_gcm;
 
 /* The field's bytes: four zero bytes, then the counter, little-endian. */
 struct crypto_nonce crypto_nonce_from_counter(uint64_t counter);
 
 /* Copies @key into guarded memory of its own.  The caller owns the result and sees to it that
  * no thread uses it any more when it frees it. */
-MUST_CHECK int crypto_aead_new(const struct crypto_key *key, struct crypto_aead **ret);
-struct crypto_aead *crypto_aead_free(struct crypto_aead *aead);
+MUST_CHECK int crypto_gcm_new(const struct crypto_key *key, struct crypto_gcm **ret);
+struct crypto_gcm *crypto_gcm_free(struct crypto_gcm *gcm);
 
 /* @in and @out may be the same buffer, but not overlap otherwise; both hold @len bytes, which may
  * be 0.  -EINVAL: lengths over INT_MAX. */
-MUST_CHECK int crypto_aead_seal(const struct crypto_aead *aead, const struct crypto_nonce *nonce,
-				const void *aad, size_t aad_len, const void *in, void *out,
-				size_t len, struct crypto_mac *ret_mac);
-MUST_CHECK int crypto_aead_open(const struct crypto_aead *aead, const struct crypto_nonce *nonce,
-				const void *aad, size_t aad_len, const void *in, void *out,
-				size_t len, const struct crypto_mac *mac);
+MUST_CHECK int crypto_gcm_seal(const struct crypto_gcm *gcm, const struct crypto_nonce *nonce,
+			       const void *aad, size_t aad_len, const void *in, void *out,
+			       size_t len, struct crypto_mac *ret_mac);
+MUST_CHECK int crypto_gcm_open(const struct crypto_gcm *gcm, const struct crypto_nonce *nonce,
+			       const void *aad, size_t aad_len, const void *in, void *out,
+			       size_t len, const struct crypto_mac *mac);
 
 /*
  * A witness for tests: called for every seal with the key's SHA-256 and the nonce, before
@@ -64,6 +64,6 @@ MUST_CHECK int crypto_aead_open(const struct crypto_aead *aead, const struct cry
  */
 typedef void crypto_seal_witness(void *ctx, const uint8_t key_digest[static 32],
 				 const struct crypto_nonce *nonce);
-void crypto_aead_set_witness(crypto_seal_witness *witness, void *ctx);
+void crypto_gcm_set_witness(crypto_seal_witness *witness, void *ctx);
 
 #endif
