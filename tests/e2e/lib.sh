@@ -68,9 +68,13 @@ outer() {
 	export UBSAN_OPTIONS="$log:print_stacktrace=1"
 	# shellcheck disable=SC2064 # the directory is fixed now
 	[[ -n ${E2E_KEEP:-} ]] || trap "rm -rf --one-file-system '$E2E_DIR'" EXIT
-	if unshare --mount --pid --fork --kill-child --mount-proc true 2>/dev/null; then
-		wrapper=(unshare --mount --pid --fork --kill-child --mount-proc)
-	fi
+	# In a chroot the root is no mount point, and its propagation cannot be changed.
+	local propagation
+	for propagation in private unchanged; do
+		wrapper=(unshare --mount --propagation "$propagation" --pid --fork --kill-child --mount-proc)
+		! "${wrapper[@]}" true 2>/dev/null || break
+		wrapper=()
+	done
 	note "$TEST: seed $SEED, programs of $(basename "$FSPF_BUILD")"
 	"${wrapper[@]}" bash "$0" "$@" || status=$?
 	sanitizer_reports || status=1
