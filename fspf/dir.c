@@ -14,7 +14,7 @@
 
 #define SLOTS 256u
 
-static uint64_t place_of(const struct fspf_region *region, const char *name, size_t len)
+uint64_t fspf_dir_place_of(const struct fspf_region *region, const char *name, size_t len)
 {
 	uint64_t h = crypto_siphash(region->hash_key, name, len) >> 1;
 
@@ -50,7 +50,7 @@ static int search(struct fspf_region *region, uint64_t dir, const char *name, st
 
 	s->name = name;
 	s->len = strlen(name);
-	place = place_of(region, name, s->len);
+	place = fspf_dir_place_of(region, name, s->len);
 	s->free = place;
 	first = fspf_key(dir, FSPF_ITEM_DIRENT, place);
 	last = fspf_key(dir, FSPF_ITEM_DIRENT, place + SLOTS - 1);
@@ -80,7 +80,7 @@ int fspf_dir_place(struct fspf_region *region, uint64_t dir, const char *name, u
 
 	if (r)
 		return r < 0 ? r : -EEXIST;
-	if (s.free >= place_of(region, name, s.len) + SLOTS)
+	if (s.free >= fspf_dir_place_of(region, name, s.len) + SLOTS)
 		return -ENOSPC;
 	*ret_offset = s.free;
 	return 0;

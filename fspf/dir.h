@@ -24,6 +24,8 @@ MUST_CHECK int fspf_dir_find_object(struct fspf_region *region, uint64_t dir, ui
 /* The directory that names @object, as its inode remembers. */
 MUST_CHECK int fspf_dir_parent(struct fspf_region *region, uint64_t object, uint64_t *ret);
 
+/* The first of the 256 offsets at which an entry of this name may lie. */
+uint64_t fspf_dir_place_of(const struct fspf_region *region, const char *name, size_t len);
 /* Where a new entry @name would go (it must not exist): a slot that is free.  -ENOSPC: 256 names
  * with one hash. */
 MUST_CHECK int fspf_dir_place(struct fspf_region *region, uint64_t dir, const char *name,

@@ -56,13 +56,6 @@ static struct merkle_key key_of(const struct fspf_inode *inode, uint64_t offset)
 
 /* ---- reading ---- */
 
-/* A walk over stored pieces in their order. */
-struct walk {
-	const struct fspf_region *region;
-	uint64_t next; /* where the next piece of the attribute at hand lies */
-	uint32_t left; /* bytes of its value still to come */
-};
-
 struct piece {
 	const char *name; /* of a first piece, without a NUL; else NULL */
 	size_t name_len;
@@ -71,8 +64,8 @@ struct piece {
 	size_t len;
 };
 
-static int decode_first(const struct walk *w, const struct merkle_key *key, const uint8_t *item,
-			size_t len, struct piece *ret)
+static int decode_first(const struct fspf_xattr_walk *w, const struct merkle_key *key,
+			const uint8_t *item, size_t len, struct piece *ret)
 {
 	const char *name = (const char *)item + 1;
 	size_t name_len;
@@ -93,8 +86,8 @@ static int decode_first(const struct walk *w, const struct merkle_key *key, cons
 }
 
 /* The next item of the walk: is it the piece that has to come now? */
-static int walk_step(struct walk *w, const struct merkle_key *key, const void *item, size_t len,
-		     struct piece *ret)
+static int walk_step(struct fspf_xattr_walk *w, const struct merkle_key *key, const void *item,
+		     size_t len, struct piece *ret)
 {
 	bool first = (key->offset & 0xff) == 0;
 	int r = 0;
@@ -116,9 +109,22 @@ static int walk_step(struct walk *w, const struct merkle_key *key, const void *i
 	return 0;
 }
 
+int fspf_xattr_step(struct fspf_xattr_walk *w, const struct merkle_key *key, const void *item,
+		    size_t len, const char **ret_name, size_t *ret_name_len)
+{
+	struct piece p;
+	int r = walk_step(w, key, item, len, &p);
+
+	if (r)
+		return r;
+	*ret_name = p.name;
+	*ret_name_len = p.name_len;
+	return 0;
+}
+
 /* A walk for one name. */
 struct search {
-	struct walk walk;
+	struct fspf_xattr_walk walk;
 	const char *name;
 	size_t name_len;
 	bool load; /* the value too */
@@ -346,7 +352,7 @@ ssize_t fspf_getxattr(struct fspf_volume *v, uint64_t ino, const char *name, voi
 }
 
 struct listing {
-	struct walk walk;
+	struct fspf_xattr_walk walk;
 	char *list;
 	size_t size, len;
 };

@@ -26,6 +26,19 @@ MUST_CHECK int fspf_xattr_delete(struct fspf_volume *v, struct fspf_inode *inode
 /* File capabilities do not outlive a change of the contents or the owner. */
 MUST_CHECK int fspf_xattr_drop_capability(struct fspf_volume *v, struct fspf_inode *inode);
 
+/* A walk over the stored pieces of an inode's attributes, in their order. */
+struct fspf_xattr_walk {
+	const struct fspf_region *region;
+	uint64_t next; /* where the next piece of the attribute at hand lies */
+	uint32_t left; /* bytes of its value still to come: 0 behind the last piece */
+};
+
+/* The next item of @w: is it the piece that has to come now?  The name, borrowed and without a NUL,
+ * if it is an attribute's first; else NULL.  -EBADMSG. */
+MUST_CHECK int fspf_xattr_step(struct fspf_xattr_walk *w, const struct merkle_key *key,
+			       const void *item, size_t len, const char **ret_name,
+			       size_t *ret_name_len);
+
 /* ---- ACLs (fspf/acl.c) ---- */
 
 /* An access ACL was set: the mode follows its owner, mask and other entries.  *ret_trivial: it says
