@@ -3,7 +3,8 @@
  * fspf/verify_report.c - what was found, in lines
  *
  * Objects are named by path, each once for its damage and once for each inconsistency.  Where the
- * inode of an object cannot be read its path comes from the entry that names it.
+ * inode of an object cannot be read, or knows a wrong parent, its path comes from the entry that
+ * names it.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -109,7 +110,11 @@ static bool path_by_entry(struct verify *w, const struct verify_object *o, char 
 
 static void path_of(struct verify *w, const struct verify_object *o, char path[PATH_SIZE])
 {
-	if (o->inode || !path_by_entry(w, o, path))
+	if (o->inode)
+		fspf_path_of(w->v, fspf_ino(w->region, o->object), path, PATH_SIZE);
+	if (o->inode && path[0] == '/')
+		return;
+	if (!path_by_entry(w, o, path))
 		fspf_path_of(w->v, fspf_ino(w->region, o->object), path, PATH_SIZE);
 }
 
