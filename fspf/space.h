@@ -78,7 +78,8 @@ void fspf_space_unalloc(struct fspf_space *sp, uint64_t block, uint64_t count);
 /* The same, and promised again in the same moment, to whoever had the promise before. */
 void fspf_space_unalloc_promised(struct fspf_space *sp, uint64_t block, uint64_t count);
 
-/* Promise @count blocks, leaving at least @keep free beyond all promises; break a promise. */
+/* Promise @count blocks, leaving at least @keep free beyond all promises, in fours that hold tree
+ * nodes; break a promise. */
 MUST_CHECK int fspf_space_promise(struct fspf_space *sp, uint64_t count, uint64_t keep);
 void fspf_space_unpromise(struct fspf_space *sp, uint64_t count);
 

@@ -27,6 +27,7 @@
 #define NODE_BLOCKS 4u		  /* shorter runs are fragments: they hold no tree node */
 #define SCATTERED 4u		  /* 1/4 of the segments free in short runs: use those up */
 #define TIGHT 16u		  /* less than 1/16 of the segments could hold nodes */
+#define WRITE_OUT 256u		  /* blocks of data that are asked for at a time, at most */
 
 static uint64_t groups_for(uint64_t blocks)
 {
@@ -174,10 +175,13 @@ static bool can_grow(const struct fspf_space *sp)
 	return !sp->store_full && (!at_limit || unbacked_groups(sp));
 }
 
-/* Room for nodes is short, and no more can be had. */
+/* Room for nodes is short, and no more can be had.  What was to be kept for them must not come into
+ * the reach of one write-out. */
 static bool is_tight(const struct fspf_space *sp)
 {
-	return sp->n.quads * NODE_BLOCKS < existing_blocks(sp) / TIGHT && !can_grow(sp);
+	uint64_t least = max_u64(existing_blocks(sp) / TIGHT, 2 * sp->keep + WRITE_OUT);
+
+	return sp->n.quads * NODE_BLOCKS < least && !can_grow(sp);
 }
 
 static bool is_scattered(const struct fspf_space *sp)
@@ -322,6 +326,17 @@ void fspf_space_unalloc_promised(struct fspf_space *sp, uint64_t block, uint64_t
 	pthread_mutex_unlock(&sp->lock);
 }
 
+/* What is kept is for tree nodes, so it has to be free in fours, however many fragments there are.
+ * Promised data takes the fragments first when fours are short, so a count of either is enough. */
+static int back_nodes(struct fspf_space *sp, uint64_t keep)
+{
+	int r = 0;
+
+	while (!r && sp->n.quads * NODE_BLOCKS < keep)
+		r = back_more(sp, groups_for(keep));
+	return r;
+}
+
 int fspf_space_promise(struct fspf_space *sp, uint64_t count, uint64_t keep)
 {
 	int r;
@@ -329,9 +344,11 @@ int fspf_space_promise(struct fspf_space *sp, uint64_t count, uint64_t keep)
 	pthread_mutex_lock(&sp->lock);
 	r = fspf_space_wait_ready(sp);
 	if (!r) {
-		do
+		do {
 			r = back_up_to(sp, sp->promised + count + keep);
-		while (r == -ENOSPC && fspf_space_wait_trim(sp));
+			if (!r)
+				r = back_nodes(sp, keep);
+		} while (r == -ENOSPC && fspf_space_wait_trim(sp));
 	}
 	if (!r) {
 		sp->promised += count;

@@ -158,10 +158,22 @@ static void step_alloc(struct model *m)
 		m->promised -= count;
 }
 
+/* Where tree nodes fit. */
+static uint64_t count_fours(const struct model *m)
+{
+	uint64_t n = 0;
+
+	for (uint64_t i = SEGMENT; i < BLOCKS; i += 4)
+		n += m->state[i] == FREE && m->state[i + 1] == FREE && m->state[i + 2] == FREE &&
+		     m->state[i + 3] == FREE;
+	return n;
+}
+
 static void step_promise(struct model *m)
 {
 	uint64_t count = test_below(&m->random, 200), keep = test_below(&m->random, 50);
-	bool fits = count + keep + m->promised <= count_state(m, FREE);
+	bool fits =
+		count + keep + m->promised <= count_state(m, FREE) && count_fours(m) * 4 >= keep;
 	int r = fspf_space_promise(m->fx.space, count, keep);
 
 	assert_int_equal(r, fits ? 0 : -ENOSPC);
