@@ -222,6 +222,18 @@ static int no_candidate(const struct candidates *c, struct fspf_error *err)
 			 "neither of the volume's root records verifies");
 }
 
+/* What may have happened, and what to do if it was meant. */
+static const char *stale_hint(const struct fspf_anchor *anchor, bool recover)
+{
+	if (recover)
+		return "no state on the storage descends from the expected one";
+	if (!strcmp(anchor->ops->name, "pinned"))
+		return "if the last session was pinned to this tag and crashed, --recover accepts a "
+		       "state that descends from it";
+	return "a crash does not cause this; if the volume was restored from a copy on purpose, "
+	       "put its tag (`fspf tag`) into the tag file";
+}
+
 static int choose(struct fspf_volume *v, const struct fspf_open_params *params,
 		  struct candidates *c, struct fspf_error *err)
 {
@@ -248,12 +260,7 @@ static int choose(struct fspf_volume *v, const struct fspf_open_params *params,
 			"a volume without a key cannot prove what its states descend from");
 	chosen = any ? expected(c, &tag, params->recover, v->header.keyed) : newest(c);
 	if (chosen < 0)
-		return fspf_fail(err, -ESTALE,
-				 params->recover
-					 ? "no state on the storage descends from the expected tag"
-					 : "if the last session was pinned with --tag and crashed, "
-					   "--recover accepts a state that descends from it",
-				 STALE_TEXT);
+		return fspf_fail(err, -ESTALE, stale_hint(v->anchor, params->recover), STALE_TEXT);
 	v->root = c->root[chosen];
 	c->root[chosen] = NULL;
 	v->tag = c->tag[chosen];
