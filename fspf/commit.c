@@ -437,7 +437,7 @@ int fspf_commit_throttle(struct fspf_volume *v)
 
 int fspf_commit_close(struct fspf_volume *v)
 {
-	bool clean = !merkle_ptr_is_null(&v->root->space);
+	bool clean;
 	int r = atomic_load(&v->failed);
 
 	if (r == 0)
@@ -445,6 +445,7 @@ int fspf_commit_close(struct fspf_volume *v)
 	if (r == 0)
 		r = fspf_sync(v);
 	fspf_committer_stop(v);
+	clean = !merkle_ptr_is_null(&v->root->space); /* the root is ours alone from here on */
 	if (r == 0)
 		r = atomic_load(&v->failed);
 	/* Nothing was committed since a clean open: the stored state, its map included, is still
