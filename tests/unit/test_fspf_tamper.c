@@ -62,16 +62,17 @@ static const uint64_t sizes[] = {0, 100, 2048, 4096, 5000, 40000, 41000, 300000,
 
 static void make_file(const char *dir, unsigned i)
 {
-	uint8_t *data = malloc(sizes[i % ARRAY_LEN(sizes)] + 1);
+	uint64_t size = sizes[i % ARRAY_LEN(sizes)];
+	uint8_t *data = malloc(size + 10 * i + 1);
 	struct fspf_attr parent, attr;
 	char name[FSPF_NAME_MAX + 1];
 
 	driver_name(i, name);
-	driver_fill(&random_state, data, sizes[i % ARRAY_LEN(sizes)]);
+	driver_fill(&random_state, data, size + 10 * i);
 	assert_int_equal(fspf_resolve(base.v, dir, &parent), 0);
 	assert_int_equal(
 		fspf_create_file(base.v, parent.ino, name, S_IFREG | 0640, 0, &caller, &attr), 0);
-	assert_true(fspf_write(base.v, attr.ino, 0, data, sizes[i % ARRAY_LEN(sizes)], false) >= 0);
+	assert_true(fspf_write(base.v, attr.ino, 0, data, size, false) >= 0);
 	assert_int_equal(fspf_setxattr(base.v, attr.ino, "user.x", data, i * 10, 0, false), 0);
 	fspf_forget(base.v, attr.ino, 1);
 	fspf_forget(base.v, parent.ino, 1);
