@@ -68,8 +68,11 @@ static int check_empty(struct fspf_volume *v, uint64_t ino)
 
 static uint16_t next_id(struct fspf_volume *v)
 {
-	uint16_t id = v->root->next_region;
+	uint16_t id;
 
+	pthread_mutex_lock(&v->state_lock); /* a commit frees the root that it replaces */
+	id = v->root->next_region;
+	pthread_mutex_unlock(&v->state_lock);
 	for (size_t i = 0; i < atomic_load(&v->nregions); i++)
 		if (v->regions[i]->id >= id)
 			id = (uint16_t)(v->regions[i]->id + 1);
