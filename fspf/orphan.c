@@ -101,6 +101,22 @@ static int remove_inode(struct fspf_volume *v, struct fspf_inode *inode)
 	return 0;
 }
 
+/* One piece, locked; 0 when it was the last. */
+static int remove_piece(struct fspf_volume *v, struct fspf_inode *inode, struct pieces *p)
+{
+	int r;
+
+	fspf_space_unpromise(v->space, fspf_pages_drop(&inode->pages, v->pages, 0, UINT64_MAX));
+	r = remove_some(v, inode, p);
+	if (r == 0)
+		r = remove_inode(v, inode);
+	if (r >= 0)
+		atomic_store(&v->changed, atomic_load(&v->epoch));
+	return r;
+}
+
+/* Closing may meet an inode that the opening's clean-up is still removing: whoever comes second
+ * finds it dead. */
 int fspf_inode_remove(struct fspf_volume *v, struct fspf_inode *inode)
 {
 	struct pieces *p = malloc(sizeof(*p));
@@ -113,13 +129,7 @@ int fspf_inode_remove(struct fspf_volume *v, struct fspf_inode *inode)
 		if (r)
 			break;
 		pthread_mutex_lock(&inode->lock);
-		fspf_space_unpromise(v->space,
-				     fspf_pages_drop(&inode->pages, v->pages, 0, UINT64_MAX));
-		r = remove_some(v, inode, p);
-		if (r == 0)
-			r = remove_inode(v, inode);
-		if (r >= 0)
-			atomic_store(&v->changed, atomic_load(&v->epoch));
+		r = inode->dead ? 0 : remove_piece(v, inode, p);
 		pthread_mutex_unlock(&inode->lock);
 		fspf_end(v);
 	}
