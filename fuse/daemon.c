@@ -40,8 +40,7 @@ struct life {
 	struct daemon daemon;
 	struct daemon_background background;
 	struct daemon_loop *loop;
-	dev_t device; /* of the mount; 0: not known */
-	bool pinned;  /* the tag was given by hand: the next one must be told */
+	bool pinned; /* the tag was given by hand: the next one must be told */
 };
 
 static void signals_of_life(sigset_t *ret)
@@ -128,12 +127,12 @@ static void write_setting(dev_t device, const char *name, unsigned value)
 
 static void tune(struct life *l)
 {
-	if (daemon_device(AT_FDCWD, l->options->mountpoint, &l->device) < 0) {
-		l->device = 0;
+	if (daemon_device(AT_FDCWD, l->options->mountpoint, &l->daemon.device) < 0) {
+		l->daemon.device = 0;
 		return;
 	}
-	write_setting(l->device, "read_ahead_kb", READAHEAD_KIB);
-	write_setting(l->device, "max_ratio", 100);
+	write_setting(l->daemon.device, "read_ahead_kb", READAHEAD_KIB);
+	write_setting(l->daemon.device, "max_ratio", 100);
 }
 
 static int new_session(struct life *l)
@@ -174,7 +173,7 @@ static int mount_volume(struct life *l)
 
 static int start_serving(struct life *l)
 {
-	int err = daemon_seek_start(&l->daemon, l->options->mountpoint, l->device, &l->daemon.seek);
+	int err = daemon_seek_start(&l->daemon, &l->daemon.seek);
 
 	if (err == 0)
 		err = daemon_loop_start(l->daemon.session, &l->loop);
@@ -204,24 +203,8 @@ static bool is_on_top(const struct life *l)
 {
 	dev_t device;
 
-	return daemon_device(AT_FDCWD, l->options->mountpoint, &device) == 0 && device == l->device;
-}
-
-/* Have the kernel write what it holds of this file system; if there is no way to it, of all. */
-static void flush_kernel(const struct life *l, bool on_top)
-{
-	int fd = -1;
-
-	if (on_top)
-		fd = open(l->options->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0) {
-		sync();
-		return;
-	}
-	if (syncfs(fd) < 0)
-		daemon_log_error(l->daemon.log, "cannot write out the kernel's cache: %s",
-				 strerror(errno));
-	close(fd);
+	return daemon_device(AT_FDCWD, l->options->mountpoint, &device) == 0 &&
+	       device == l->daemon.device;
 }
 
 /* syncfs() of a FUSE file system may return before its writes have been answered. */
@@ -250,12 +233,12 @@ static bool ends_by_itself(const struct life *l)
 
 static void stop(struct life *l)
 {
-	bool on_top = is_on_top(l);
-	bool unmounted;
+	struct daemon *d = &l->daemon;
+	int err = daemon_outside_sync(d->outside, d->device);
 
-	flush_kernel(l, on_top);
-	unmounted = on_top && daemon_unmount(l->options->mountpoint) == 0;
-	if (unmounted && ends_by_itself(l))
+	if (err < 0)
+		daemon_log_error(d->log, "cannot write out the kernel's cache: %s", strerror(-err));
+	if (is_on_top(l) && daemon_outside_unmount(d->outside) == 0 && ends_by_itself(l))
 		return;
 	daemon_log_note(l->daemon.log, "%s is still in use: its users are cut off",
 			l->options->mountpoint);
@@ -289,7 +272,7 @@ static void end_session(struct life *l)
 	daemon_seek_stop(l->daemon.seek);
 	if (!l->daemon.session)
 		return;
-	if (l->device != 0 && is_on_top(l))
+	if (l->daemon.device != 0 && is_on_top(l))
 		fuse_session_unmount(l->daemon.session);
 	fuse_session_destroy(l->daemon.session);
 }
@@ -342,6 +325,7 @@ static int finish(struct life *l, int status)
 		status = close_served(l);
 	else if (l->daemon.volume && fspf_close(l->daemon.volume, NULL, &err) < 0)
 		daemon_log_failure(l->daemon.log, &err);
+	daemon_outside_stop(l->daemon.outside);
 	daemon_buffers_free(&l->daemon);
 	daemon_log_free(l->daemon.log);
 	daemon_background_fail(&l->background, status);
@@ -361,7 +345,8 @@ static int live(struct life *l)
 	}
 	daemon_closers_init(&l->daemon.closers);
 	prepare_signals();
-	status = start(l);
+	err = daemon_outside_start(l->options->mountpoint, &l->daemon.outside);
+	status = err < 0 ? failed("cannot start", err) : start(l);
 	if (status == EXIT_DONE)
 		serve(l);
 	return finish(l, status);

@@ -19,6 +19,7 @@
 #include "fuse/fuse_api.h"
 #include "fuse/log.h"
 #include "fuse/negotiate.h"
+#include "fuse/outside.h"
 #include "fuse/seek.h"
 
 /* Nobody but this kernel changes anything, so what it knows stays true.  Seconds; any value that
@@ -45,7 +46,9 @@ struct daemon {
 	struct daemon_negotiation negotiation;
 	pthread_key_t buffers; /* one struct daemon_buffer a thread, for answers */
 	struct daemon_closers closers;
+	struct daemon_outside *outside;
 	struct daemon_seek *seek;
+	dev_t device;		 /* of the mount; 0: not known */
 	unsigned protocol_minor; /* the kernel's */
 	bool writes_back;	 /* it has a writeback cache */
 	bool needs_open;	 /* it cannot do without OPEN, or without OPENDIR */

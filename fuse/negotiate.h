@@ -4,10 +4,10 @@
  *
  * Without FUSE_HANDLE_KILLPRIV_V2 the kernel asks for the attribute security.capability before
  * every single write(2), to know whether it must be removed; with it, it asks once for each file
- * and remembers.  That makes small writes two to three times as fast.  The kernel offers it in INIT, and
- * takes it by one bit of the answer, which an old libfuse leaves 0; so its input and output are
- * watched for this one exchange, and the bit set.  With a libfuse that knows the capability nothing
- * is watched.
+ * and remembers.  That makes small writes two to three times as fast.  The kernel offers it in
+ * INIT, and takes it by one bit of the answer, which an old libfuse leaves 0; so its input and
+ * output are watched for this one exchange, and the bit set.  With a libfuse that knows the
+ * capability nothing is watched.
  *
  * What it obliges the daemon to: set-id bits and file capabilities are dropped by libfspf when a
  * file is written, truncated or given away (ops_attr.c, ops_data.c).  Together with the writeback
