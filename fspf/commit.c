@@ -283,6 +283,7 @@ static void start(struct fspf_volume *v)
 		free(old.node);
 		return;
 	}
+	atomic_store(&v->space_known, true);
 	fspf_space_loaded(v, &old);
 	if (fspf_orphans_remove(v))
 		fspf_report_text(v, -EIO,

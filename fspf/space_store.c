@@ -95,14 +95,19 @@ static int map_item(void *ctx, const struct merkle_key *key, const void *value, 
 	return fspf_space_decode(l->v->space, key->offset, value, len);
 }
 
-static int load_map(struct fspf_volume *v, struct fspf_old_map *old)
+/* Read once to see whether it is whole, and once to take it over: marks cannot be taken back. */
+static int load_map(struct fspf_volume *v, struct fspf_old_map *old, bool *ret_whole)
 {
 	struct loading l = {.v = v, .old = old};
-	struct merkle_walk walk = {.ctx = &l, .node = map_node, .item = map_item};
+	const struct merkle_walk look = {.ctx = NULL};
+	const struct merkle_walk walk = {.ctx = &l, .node = map_node, .item = map_item};
 	struct fspf_region region;
 	struct merkle_config config;
 	int r = pseudo_region(v, &region, &config);
 
+	if (r == 0)
+		r = merkle_walk(&config, &v->root->space, &look);
+	*ret_whole = r == 0;
 	if (r == 0)
 		r = merkle_walk(&config, &v->root->space, &walk);
 	crypto_sealer_free(config.sealer);
@@ -155,10 +160,26 @@ static int scan_trees(struct fspf_volume *v)
 	return r;
 }
 
+/* Without a map, or with a damaged one, the trees say the same, only slower. */
+static int find_used(struct fspf_volume *v, struct fspf_old_map *old)
+{
+	bool whole = false;
+	int r = -EBADMSG;
+
+	if (!merkle_ptr_is_null(&v->root->space)) {
+		r = load_map(v, old, &whole);
+		if (r == -EBADMSG && !whole)
+			fspf_report_text(
+				v, r,
+				"damaged: the space map; what is in use is found out from the trees");
+	}
+	return r == -EBADMSG && !whole ? scan_trees(v) : r;
+}
+
 int fspf_space_load(struct fspf_volume *v, struct fspf_old_map *ret)
 {
 	uint64_t unwritten = 0;
-	int r = merkle_ptr_is_null(&v->root->space) ? scan_trees(v) : load_map(v, ret);
+	int r = find_used(v, ret);
 
 	for (size_t i = 0; i < atomic_load(&v->nregions); i++)
 		unwritten += atomic_load(&v->regions[i]->unwritten);

@@ -152,6 +152,19 @@ void fspf_tag(struct fspf_volume *v, struct crypto_digest *ret)
 	pthread_mutex_unlock(&v->state_lock);
 }
 
+/* Read-only, or not loaded yet. */
+static void stat_from_root(struct fspf_volume *v, struct fspf_space_stat *s)
+{
+	uint64_t used;
+
+	pthread_mutex_lock(&v->state_lock);
+	used = v->root->used;
+	pthread_mutex_unlock(&v->state_lock);
+	s->total = max_u64(s->total, used);
+	s->free = v->space ? s->total - used : 0;
+	s->deferred = 0;
+}
+
 int fspf_statfs(struct fspf_volume *v, struct fspf_statfs *ret)
 {
 	struct fspf_space_stat s = {0};
@@ -162,7 +175,9 @@ int fspf_statfs(struct fspf_volume *v, struct fspf_statfs *ret)
 	if (v->space)
 		fspf_space_stat(v->space, &s);
 	else
-		s.total = v->header.size_blocks ? v->header.size_blocks : v->root->used;
+		s.total = v->header.size_blocks;
+	if (!atomic_load(&v->space_known))
+		stat_from_root(v, &s);
 	/* What waits for a commit will be free: a user who deletes wants to see that now. */
 	taken = v->space ? s.promised : 0;
 	ret->blocks = s.total;

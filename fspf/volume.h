@@ -65,6 +65,8 @@ struct fspf_volume {
 	struct fspf_root_sealer *root_sealer;
 	struct merkle_cache *cache;
 	struct fspf_space *space;
+	atomic_bool
+		space_known; /* loaded: until then only what the root record says of it is known */
 	struct fspf_anchor *anchor;
 	bool read_only;
 	bool peek;
