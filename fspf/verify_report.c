@@ -140,12 +140,26 @@ static void tell_hidden(struct verify *w, const struct verify_hidden *h)
 		    (unsigned long long)fspf_ino(w->region, min_u64(h->last, FSPF_OBJECT_MAX)));
 }
 
+/* Where not even the top directory was met, its path stands for everything that cannot be named. */
+static void tell_top(struct verify *w)
+{
+	const uint64_t top = FSPF_OBJECT_ROOT;
+	struct verify_object *o;
+
+	HASH_FIND(hh, w->objects, &top, sizeof(top), o);
+	if (o || !verify_is_hidden(w, top))
+		return;
+	w->result->damaged_files++;
+	verify_tell(w, "damaged: %s", w->region->prefix);
+}
+
 void verify_tell_objects(struct verify *w)
 {
 	struct verify_object *o, *next;
 
 	for (size_t i = 0; i < w->nhidden; i++)
 		tell_hidden(w, &w->hidden[i]);
+	tell_top(w);
 	HASH_ITER (hh, w->objects, o, next) {
 		bool damaged = o->damaged || verify_is_hidden(w, o->object);
 
