@@ -2,9 +2,9 @@
 /*
  * fuse/mountpoint.h - the place in the tree: what is mounted there, mounting and unmounting
  *
- * Nothing here asks a mounted file system anything, so that a dead or a hanging daemon stops nobody
- * from cleaning up.  Negative errnos; the functions that give an "exit status" have printed why.
- * Any thread.
+ * But for daemon_check_mountpoint(), nothing here asks a mounted file system anything, so that a
+ * dead or a hanging daemon stops nobody from cleaning up.  Negative errnos; the functions that give
+ * an "exit status" have printed why. Any thread.
  */
 #ifndef FSPF_FUSE_MOUNTPOINT_H
 #define FSPF_FUSE_MOUNTPOINT_H

@@ -162,8 +162,8 @@ static _Noreturn void serve(int socket, const char *mountpoint)
 	_exit(0);
 }
 
-/* Keep nothing of what the daemon inherited: no terminal, no pipe that somebody reads to its end,
- * no directory, no key; and outlive the signals that the daemon answers by giving orders. */
+/* Keep nothing of what was inherited but @socket: no terminal, no pipe that somebody reads to its
+ * end, no directory, no key; and outlive the signals that the daemon answers by giving orders. */
 static int leave_everything(int socket)
 {
 	const struct sigaction ignore = {.sa_handler = SIG_IGN};
@@ -177,9 +177,11 @@ static int leave_everything(int socket)
 	sigaction(SIGHUP, &ignore, NULL);
 	prctl(PR_SET_NAME, "fspf-outside");
 	if (null < 0 || chdir("/") < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
-	    dup2(null, 2) < 0 || dup3(socket, 3, O_CLOEXEC) < 0 || close_range(4, ~0u, 0) < 0)
+	    dup2(null, 2) < 0 || close_range((unsigned)socket + 1, ~0u, 0) < 0)
 		return -errno;
-	return 3;
+	if (socket > 3 && close_range(3, (unsigned)socket - 1, 0) < 0)
+		return -errno;
+	return 0;
 }
 
 /* ---- the daemon ---- */
@@ -199,11 +201,9 @@ int daemon_outside_start(const char *mountpoint, struct daemon_outside **ret)
 	}
 	o->child = fork();
 	if (o->child == 0) {
-		int socket = leave_everything(ends[1]);
-
-		if (socket < 0)
+		if (leave_everything(ends[1]) < 0)
 			_exit(1);
-		serve(socket, mountpoint);
+		serve(ends[1], mountpoint);
 	}
 	if (o->child < 0)
 		err = -errno;
