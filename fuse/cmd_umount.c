@@ -139,24 +139,21 @@ static int await(int fd, int ms)
 	return n == 0 ? -EBUSY : 0;
 }
 
-/* One of the daemon's last lines: true, and *ret_status, when it is a result. */
-static bool take_result(char *line, int *ret_status)
+/* One of the daemon's last lines: shown, and *status changed if it is an error.  Is it the tag? */
+static bool take_line(char *line, int *status)
 {
 	char hex[65];
-	int status, text = 0;
+	int number, text = 0;
 
 	line[strcspn(line, "\n")] = '\0';
-	if (sscanf(line, "tag %64[0-9a-f]", hex) == 1) {
-		printf("%s\n", hex);
-		*ret_status = EXIT_DONE;
-		return true;
-	}
-	if (sscanf(line, "error %d %n", &status, &text) == 1 && text > 0) {
+	if (sscanf(line, "error %d %n", &number, &text) == 1 && text > 0) {
 		print_error("%s", line + text);
-		*ret_status = status;
-		return true;
+		*status = number;
 	}
-	return false;
+	if (sscanf(line, "tag %64[0-9a-f]", hex) != 1)
+		return false;
+	printf("%s\n", hex);
+	return true;
 }
 
 /* To the end of the pipe, which is the end of the daemon but for a moment. */
@@ -164,8 +161,8 @@ static int hear(struct parting *p)
 {
 	FILE *lines = fdopen(p->read_end, "r");
 	char line[DAEMON_LINE_MAX + 1];
-	bool any = false;
-	int status = EXIT_FAILED;
+	bool tag = false;
+	int status = EXIT_DONE;
 
 	if (!lines) {
 		print_error("out of memory");
@@ -173,13 +170,14 @@ static int hear(struct parting *p)
 	}
 	p->read_end = -1; /* the stream's now */
 	while (fgets(line, sizeof(line), lines))
-		any |= take_result(line, &status);
+		tag |= take_line(line, &status);
 	fclose(lines);
 	if (p->process >= 0 && await(p->process, EXIT_WAIT_MS) < 0)
 		print_hint("the daemon has let go of everything, but its process is still there");
-	if (!any) {
+	if (!tag) {
 		print_error("the daemon of %s died before the volume was closed", p->path);
 		print_hint("it opens in its last published state");
+		status = EXIT_FAILED;
 	}
 	return status;
 }

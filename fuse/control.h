@@ -16,8 +16,9 @@
  * directory, which the owner of the mount need not have.
  *
  * Into the pipe go lines: "closing" when the last user of the mount has gone and the volume is
- * being closed, then "tag HEX" or "error STATUS TEXT", and the end of the file when the daemon
- * exits. The end without one of the latter means that it died.
+ * being closed; "error STATUS TEXT" if that failed; "tag HEX", what the volume is left with (after
+ * an error, the last one that was published); and the end of the file when the daemon exits.  The
+ * end without a tag means that it died.
  */
 #ifndef FSPF_FUSE_CONTROL_H
 #define FSPF_FUSE_CONTROL_H

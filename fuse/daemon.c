@@ -203,8 +203,9 @@ static bool is_on_top(const struct life *l)
 {
 	dev_t device;
 
-	return daemon_device(AT_FDCWD, l->options->mountpoint, &device) == 0 &&
-	       device == l->daemon.device;
+	return l->daemon.device == 0 ||
+	       (daemon_device(AT_FDCWD, l->options->mountpoint, &device) == 0 &&
+		device == l->daemon.device);
 }
 
 /* syncfs() of a FUSE file system may return before its writes have been answered. */
@@ -272,11 +273,12 @@ static void end_session(struct life *l)
 	daemon_seek_stop(l->daemon.seek);
 	if (!l->daemon.session)
 		return;
-	if (l->daemon.device != 0 && is_on_top(l))
+	if (is_on_top(l))
 		fuse_session_unmount(l->daemon.session);
 	fuse_session_destroy(l->daemon.session);
 }
 
+/* The tag that the volume is left with, to everybody who needs it. */
 static void tell_tag(struct life *l, const struct crypto_digest *tag)
 {
 	char hex[CRYPTO_DIGEST_HEX], line[DAEMON_LINE_MAX];
@@ -287,7 +289,7 @@ static void tell_tag(struct life *l, const struct crypto_digest *tag)
 	if (l->pinned && l->options->foreground)
 		printf("%s\n", hex);
 	else if (l->pinned)
-		daemon_log_note(l->daemon.log, "%s is closed with the tag %s", l->options->volume,
+		daemon_log_note(l->daemon.log, "%s is left with the tag %s", l->options->volume,
 				hex);
 }
 
@@ -302,29 +304,33 @@ static int tell_failure(struct life *l, const struct fspf_error *err)
 	return status;
 }
 
+/* When closing fails, the tag is the last one that was published. */
 static int close_served(struct life *l)
 {
 	struct crypto_digest tag;
 	struct fspf_error err;
+	int status = EXIT_DONE;
 
 	daemon_closers_tell(&l->daemon.closers, DAEMON_LINE_CLOSING);
+	fspf_tag(l->daemon.volume, &tag);
 	if (fspf_close(l->daemon.volume, &tag, &err) < 0)
-		return tell_failure(l, &err);
+		status = tell_failure(l, &err);
 	tell_tag(l, &tag);
-	return EXIT_DONE;
+	return status;
 }
 
 /* The pipes of those who wait are left to the end of the process, which is what they wait for. */
 static int finish(struct life *l, int status)
 {
 	bool served = status == EXIT_DONE;
-	struct fspf_error err;
 
+	if (!served && l->loop)
+		daemon_loop_stop(l->loop);
 	end_session(l);
 	if (served)
 		status = close_served(l);
-	else if (l->daemon.volume && fspf_close(l->daemon.volume, NULL, &err) < 0)
-		daemon_log_failure(l->daemon.log, &err);
+	else if (l->daemon.volume)
+		fspf_abandon(l->daemon.volume); /* nobody has changed anything */
 	daemon_outside_stop(l->daemon.outside);
 	daemon_buffers_free(&l->daemon);
 	daemon_log_free(l->daemon.log);
