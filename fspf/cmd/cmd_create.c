@@ -172,6 +172,8 @@ static int create(const struct create_options *o, const struct invocation *in)
 	struct fspf_create_params params = {
 		.path = in->argv[0],
 		.authenticated = o->authenticated,
+		.root_uid = geteuid(), /* as mkdir(1): who makes it can write in it */
+		.root_gid = getegid(),
 		.size = o->size,
 	};
 	struct crypto_digest tag;
