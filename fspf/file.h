@@ -40,6 +40,10 @@ MUST_CHECK int fspf_file_zero_part(struct fspf_volume *v, struct fspf_inode *ino
 MUST_CHECK int fspf_file_drop_blocks(struct fspf_volume *v, struct fspf_inode *inode,
 				     uint64_t first, uint64_t last);
 
+/* Delete the inline item, if there is one: its contents lie elsewhere now, or are gone.  Locks as
+ * above. */
+MUST_CHECK int fspf_file_drop_inline(struct fspf_inode *inode);
+
 /* Drop set-id bits: under the lock. */
 void fspf_file_kill_priv(struct fspf_inode *inode);
 

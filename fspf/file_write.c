@@ -322,7 +322,7 @@ int fspf_file_zero_part(struct fspf_volume *v, struct fspf_inode *inode, uint64_
 	return 0;
 }
 
-static int drop_inline(struct fspf_inode *inode)
+int fspf_file_drop_inline(struct fspf_inode *inode)
 {
 	struct merkle_key key = fspf_key(inode->object, FSPF_ITEM_INLINE, 0);
 	int r = inode->a.inlined ? merkle_delete(inode->region->tree, &key) : 0;
@@ -338,7 +338,7 @@ int fspf_file_drop_blocks(struct fspf_volume *v, struct fspf_inode *inode, uint6
 	int r = fspf_map_punch(v, inode, first, last);
 
 	if (r == 0 && first == 0)
-		r = drop_inline(inode);
+		r = fspf_file_drop_inline(inode);
 	if (r)
 		return r;
 	fspf_space_unpromise(v->space, fspf_pages_drop(&inode->pages, v->pages, first, last));

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "fspf/extent.h"
+#include "fspf/file.h"
 #include "fspf/flush.h"
 
 #define STAGE_BLOCKS 256u /* sealed and written at a time: 1 MiB */
@@ -222,20 +223,10 @@ static int enter_run(struct fspf_volume *v, struct fspf_flusher *f, struct fspf_
 	return r;
 }
 
-static int drop_inline(struct fspf_inode *inode)
-{
-	struct merkle_key key = fspf_key(inode->object, FSPF_ITEM_INLINE, 0);
-	int r = inode->a.inlined ? merkle_delete(inode->region->tree, &key) : 0;
-
-	if (r == 0)
-		inode->a.inlined = false;
-	return r;
-}
-
 static int enter_batch(struct fspf_volume *v, struct fspf_flusher *f, struct fspf_inode *inode,
 		       int error)
 {
-	int r = error ? error : drop_inline(inode);
+	int r = error ? error : fspf_file_drop_inline(inode);
 
 	for (uint32_t i = 0; i < f->nruns; i++) {
 		const struct run *run = &f->runs[i];

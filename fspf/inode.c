@@ -178,13 +178,6 @@ int fspf_inode_get(struct fspf_volume *v, uint64_t ino, struct fspf_inode **ret)
 	return 0;
 }
 
-void fspf_inode_hold(struct fspf_volume *v, struct fspf_inode *inode)
-{
-	pthread_mutex_lock(&v->table->lock);
-	inode->refs++;
-	pthread_mutex_unlock(&v->table->lock);
-}
-
 /* Give references back; true if the caller now holds the last one of a nameless inode. */
 static bool put_refs(struct fspf_volume *v, struct fspf_inode *inode, uint64_t n)
 {
@@ -321,22 +314,6 @@ void fspf_inode_attr(const struct fspf_inode *inode, struct fspf_attr *ret)
 	};
 }
 
-void fspf_inode_lock_two(struct fspf_inode *a, struct fspf_inode *b)
-{
-	struct fspf_inode *first = a->ino < b->ino ? a : b;
-
-	pthread_mutex_lock(&first->lock);
-	if (a != b)
-		pthread_mutex_lock(first == a ? &b->lock : &a->lock);
-}
-
-void fspf_inode_unlock_two(struct fspf_inode *a, struct fspf_inode *b)
-{
-	pthread_mutex_unlock(&a->lock);
-	if (a != b)
-		pthread_mutex_unlock(&b->lock);
-}
-
 int fspf_inode_flush(struct fspf_volume *v, struct fspf_inode *inode)
 {
 	struct merkle_key key = fspf_key(inode->object, FSPF_ITEM_INODE, 0);
@@ -381,16 +358,6 @@ uint64_t fspf_inode_dirty_count(struct fspf_volume *v)
 
 	pthread_mutex_lock(&v->table->lock);
 	n = v->table->dirty_count;
-	pthread_mutex_unlock(&v->table->lock);
-	return n;
-}
-
-uint64_t fspf_inode_count(struct fspf_volume *v)
-{
-	uint64_t n;
-
-	pthread_mutex_lock(&v->table->lock);
-	n = HASH_COUNT(v->table->by_ino);
 	pthread_mutex_unlock(&v->table->lock);
 	return n;
 }

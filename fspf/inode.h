@@ -49,7 +49,6 @@ struct fspf_inode_table *fspf_inode_table_free(struct fspf_inode_table *t);
 MUST_CHECK int fspf_inode_get(struct fspf_volume *v, uint64_t ino, struct fspf_inode **ret);
 /* Give @n references back; removes a nameless inode with the last one. */
 void fspf_inode_put(struct fspf_volume *v, struct fspf_inode *inode, uint64_t n);
-void fspf_inode_hold(struct fspf_volume *v, struct fspf_inode *inode);
 
 /* A new inode in @region with its number, times and generation set; one reference.  Under the gate.
  * The caller fills it in and calls fspf_inode_dirty(), both under its lock; nothing is lost but a
@@ -68,10 +67,6 @@ struct timespec fspf_now(void);
 
 void fspf_inode_attr(const struct fspf_inode *inode, struct fspf_attr *ret);
 
-/* Lock two, in order of their numbers; they may be the same. */
-void fspf_inode_lock_two(struct fspf_inode *a, struct fspf_inode *b);
-void fspf_inode_unlock_two(struct fspf_inode *a, struct fspf_inode *b);
-
 /* Put the inode's attributes into the tree, if dirty.  Under its lock and the gate. */
 MUST_CHECK int fspf_inode_flush(struct fspf_volume *v, struct fspf_inode *inode);
 
@@ -80,7 +75,6 @@ struct fspf_inode *fspf_inode_next_dirty(struct fspf_volume *v);
 /* Back on the list, when something of it is still dirty. */
 void fspf_inode_relist(struct fspf_volume *v, struct fspf_inode *inode);
 uint64_t fspf_inode_dirty_count(struct fspf_volume *v);
-uint64_t fspf_inode_count(struct fspf_volume *v);
 
 /* Remove all items of a nameless inode (contents, xattrs, the inode, its orphan item), in pieces
  * under the gate. -EBADMSG leaves the orphan for later. */

@@ -4,11 +4,16 @@
  *
  * Locks, outermost first; whoever holds one may take only those below it:
  *
- *   gate       read-write: shared by whatever changes anything, exclusive for the instant in which
- * a commit freezes the volume names      one mutex: all changes of names (create, link, unlink,
- * rename, rmdir) inode lock one mutex an inode: its attributes, dirty pages and block map; two
- * inodes: see fspf_inode_lock_two() table lock one mutex: which inodes are in memory tree lock
- * inside merkle/ space lock, page pool lock, committer lock: leaves
+ * 1. gate, read-write: shared by whatever changes anything, exclusive for the instant in which a
+ *    commit freezes the volume
+ *
+ * 2. names, one mutex: all changes of names (create, link, unlink, rename, rmdir)
+ *
+ * 3. inode lock, one mutex an inode: its attributes, dirty pages and block map; one at a time
+ *
+ * 4. table lock, one mutex: which inodes are in memory; the trees' locks, inside merkle/
+ *
+ * 5. the locks of space, page pool and committer: leaves
  *
  * Lookups, attribute reads, directory reads and file reads take neither names nor gate.  No lock
  * but the gate (shared), names and an inode's is held across I/O, and those only for tree nodes
