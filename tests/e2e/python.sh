@@ -39,11 +39,12 @@ check '{"value": 42, "child": 42, "rows": 1}'
 [[ -n $(find "$M/usr/lib" -name '*.pyc' -print -quit) ]] || fail "no byte code was written"
 restart
 check '{"value": 42, "child": 42, "rows": 2}'
-sed -i 's/41/99/' "$M/app/pkg/__init__.py"
-check '{"value": 100, "child": 42, "rows": 3}'
+# Of another length: byte code knows its source by its size and by whole seconds of its time.
+sed -i 's/41/199/' "$M/app/pkg/__init__.py"
+check '{"value": 200, "child": 42, "rows": 3}'
 python_in -m compileall -q "$M/usr/lib" || true
 restart
-check '{"value": 100, "child": 42, "rows": 4}'
+check '{"value": 200, "child": 42, "rows": 4}'
 stop
 verify_clean
 pass
