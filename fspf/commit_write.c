@@ -25,7 +25,9 @@ static void freeze_region(struct fspf_region *region, uint64_t generation,
 static void describe_region(const struct fspf_region *region, struct fspf_region_record *record)
 {
 	record->id = region->id;
-	record->class = region->class;
+	record->protection = region->protection;
+	record->flags = region->flags;
+	memcpy(record->host, region->host, sizeof(record->host));
 	memcpy(record->prefix, region->prefix, sizeof(record->prefix));
 	memcpy(record->hash_key, region->hash_key, sizeof(record->hash_key));
 	if (region->key)
@@ -121,7 +123,7 @@ static int write_sessions(struct fspf_volume *v, struct fspf_frozen *f)
 	if (r)
 		return r;
 	blob->birth = f->root->generation;
-	r = fspf_blob_write(v->store, &v->header, v->root_sealer, v->sessions, blob);
+	r = fspf_blob_write(v->store, &v->header, v->sessions, blob);
 	f->sessions_blocks = want; /* fspf_thaw() gives them back */
 	return r;
 }

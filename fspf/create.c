@@ -63,18 +63,18 @@ static int write_head(const struct fspf_create_params *params, struct fspf_store
 	return r;
 }
 
-int fspf_region_record_new(const char *prefix, enum crypto_class class, uint16_t id,
+int fspf_region_record_new(const char *prefix, enum fspf_protection protection, uint16_t id,
 			   struct fspf_region_record *ret)
 {
 	int r;
 
 	memset(ret, 0, sizeof(*ret));
 	ret->id = id;
-	ret->class = class;
+	ret->protection = protection;
 	ret->next_object = FSPF_OBJECT_ROOT;
 	memcpy(ret->prefix, prefix, strlen(prefix) + 1);
 	r = crypto_random(ret->hash_key, sizeof(ret->hash_key));
-	if (r == 0 && class == CRYPTO_CLASS_ENCRYPTED)
+	if (r == 0 && protection == FSPF_ENCRYPTED)
 		r = crypto_random(ret->key, sizeof(ret->key));
 	return r;
 }

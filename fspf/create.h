@@ -16,8 +16,8 @@ MUST_CHECK int fspf_first_state(const struct fspf_create_params *params, struct 
 				struct crypto_digest *ret_tag, struct fspf_error *err);
 
 /* A record for a region to be: with fresh keys. */
-MUST_CHECK int fspf_region_record_new(const char *prefix, enum crypto_class class, uint16_t id,
-				      struct fspf_region_record *ret);
+MUST_CHECK int fspf_region_record_new(const char *prefix, enum fspf_protection protection,
+				      uint16_t id, struct fspf_region_record *ret);
 
 /* Its top directory, dirty in memory.  Under the gate. */
 MUST_CHECK int fspf_region_top(struct fspf_volume *v, struct fspf_region *region, uint32_t mode,

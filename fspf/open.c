@@ -178,9 +178,11 @@ struct candidates {
 
 static void read_candidates(struct fspf_volume *v, struct candidates *c)
 {
+	const struct fspf_root_keys keys = {.volume = v->key};
+
 	for (unsigned i = 0; i < 2; i++)
 		c->error[i] =
-			fspf_root_read(v->store, &v->header, v->key, i, &c->root[i], &c->tag[i]);
+			fspf_root_read(v->store, &v->header, &keys, i, &c->root[i], &c->tag[i]);
 }
 
 /* The newest of those that verify; -1: none. */
@@ -288,8 +290,8 @@ static int open_sessions(struct fspf_volume *v, struct fspf_error *err)
 {
 	int r = 0;
 
-	if (v->root->opened && v->header.keyed && v->root->sessions.addr)
-		r = fspf_blob_read(v->store, &v->header, v->key, &v->root->sessions, v->sessions);
+	if (v->root->sessions.addr)
+		r = fspf_blob_read(v->store, &v->header, &v->root->sessions, v->sessions);
 	if (r)
 		return fspf_fail(err, r, NULL, "the volume's session table does not verify");
 	return 0;
@@ -449,9 +451,8 @@ static int first_region(struct fspf_volume *v, const struct fspf_create_params *
 
 	if (r)
 		goto out;
-	r = fspf_region_record_new(
-		"/", params->authenticated ? CRYPTO_CLASS_AUTHENTICATED : CRYPTO_CLASS_ENCRYPTED, 0,
-		record);
+	r = fspf_region_record_new("/", params->authenticated ? FSPF_AUTHENTICATED : FSPF_ENCRYPTED,
+				   0, record);
 	if (r == 0)
 		r = fspf_region_open(v, record, &v->regions[0]);
 	if (r == 0) {

@@ -81,16 +81,15 @@ void fspf_identity(const struct fspf_volume *v, uint16_t region,
 
 static int open_sealer(struct fspf_region *region, const struct fspf_region_record *record)
 {
-	int r;
+	int r = 0;
 
-	if (record->class == CRYPTO_CLASS_ENCRYPTED) {
+	if (record->protection == FSPF_ENCRYPTED) {
 		r = crypto_key_new(&region->key);
 		if (r)
 			return r;
 		memcpy(region->key->b, record->key, sizeof(record->key));
 	}
-	return crypto_sealer_new(record->class, region->key, region->v->sessions, region->identity,
-				 sizeof(region->identity), &region->sealer);
+	return fspf_record_sealer(record, region->v->sessions, region->identity, &region->sealer);
 }
 
 static int open_tree(struct fspf_region *region, const struct fspf_region_record *record)
@@ -115,7 +114,10 @@ int fspf_region_open(struct fspf_volume *v, const struct fspf_region_record *rec
 		goto out;
 	region->v = v;
 	region->id = record->id;
-	region->class = record->class;
+	region->protection = record->protection;
+	region->class = fspf_class(record->protection);
+	region->flags = record->flags;
+	memcpy(region->host, record->host, sizeof(region->host));
 	memcpy(region->prefix, record->prefix, sizeof(region->prefix));
 	memcpy(region->hash_key, record->hash_key, sizeof(region->hash_key));
 	fspf_identity(v, record->id, region->identity);
@@ -159,23 +161,30 @@ struct fspf_region *fspf_region_of(struct fspf_volume *v, uint64_t ino)
 	return NULL;
 }
 
+static void describe(const struct fspf_region_record *record, struct fspf_region_info *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	memcpy(ret->prefix, record->prefix, sizeof(ret->prefix));
+	memcpy(ret->host, record->host, sizeof(ret->host));
+	ret->protection = record->protection;
+	ret->ephemeral = record->flags & FSPF_REGION_EPHEMERAL;
+	ret->copy_up = record->flags & FSPF_REGION_COPY_UP;
+	ret->id = record->id;
+	ret->tag = record->tag;
+	ret->files = record->files;
+	ret->blocks = record->blocks;
+}
+
 void fspf_regions(struct fspf_volume *v, struct fspf_region_info ret[static FSPF_REGIONS_MAX],
 		  size_t *ret_count)
 {
 	size_t n = 0;
 
 	pthread_mutex_lock(&v->state_lock);
-	for (; n < v->root->nregions; n++) {
-		const struct fspf_region_record *record = &v->root->region[n];
-
-		memset(&ret[n], 0, sizeof(ret[n]));
-		memcpy(ret[n].prefix, record->prefix, sizeof(ret[n].prefix));
-		ret[n].class = record->class;
-		ret[n].id = record->id;
-		ret[n].tag = record->tag;
-		ret[n].files = record->files;
-		ret[n].blocks = record->blocks;
-	}
+	for (; n < v->root->nregions; n++)
+		describe(&v->root->region[n], &ret[n]);
+	for (; n < v->root->public_regions + v->root->capsules; n++)
+		ret[n] = (struct fspf_region_info){.protection = FSPF_ENCRYPTED, .locked = true};
 	pthread_mutex_unlock(&v->state_lock);
 	*ret_count = n;
 }

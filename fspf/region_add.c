@@ -79,7 +79,7 @@ static uint16_t next_id(struct fspf_volume *v)
 	return id;
 }
 
-static int add(struct fspf_volume *v, const char *prefix, enum crypto_class class,
+static int add(struct fspf_volume *v, const struct fspf_region_params *p, const char *prefix,
 	       const struct fspf_attr *at)
 {
 	struct fspf_region_record *record = crypto_secret_alloc(sizeof(*record));
@@ -88,7 +88,7 @@ static int add(struct fspf_volume *v, const char *prefix, enum crypto_class clas
 
 	if (r)
 		goto out;
-	r = fspf_region_record_new(prefix, class, next_id(v), record);
+	r = fspf_region_record_new(prefix, p->protection, next_id(v), record);
 	if (r == 0)
 		r = fspf_region_open(v, record, &v->regions[n]);
 	if (r == 0) {
@@ -107,14 +107,14 @@ out:
 	return r;
 }
 
-static int check(struct fspf_volume *v, const char *prefix, enum crypto_class class,
+static int check(struct fspf_volume *v, const struct fspf_region_params *p, const char *prefix,
 		 struct fspf_error *err)
 {
 	size_t total = 0;
 
 	if (v->read_only)
 		return fspf_fail(err, -EROFS, NULL, "the volume is open read-only");
-	if (class == CRYPTO_CLASS_ENCRYPTED && !v->key)
+	if (p->protection == FSPF_ENCRYPTED && !v->key)
 		return fspf_fail(err, -ENOKEY, "create the volume with a key",
 				 "a volume without a key cannot have an encrypted region");
 	for (size_t i = 0; i < atomic_load(&v->nregions); i++) {
@@ -129,21 +129,21 @@ static int check(struct fspf_volume *v, const char *prefix, enum crypto_class cl
 	return 0;
 }
 
-int fspf_region_add(struct fspf_volume *v, const char *prefix, enum crypto_class class,
+int fspf_region_add(struct fspf_volume *v, const struct fspf_region_params *params,
 		    struct fspf_error *err)
 {
 	char normal[FSPF_PREFIX_MAX + 1];
 	struct fspf_region *outer;
 	struct fspf_attr at = {0};
 	const char *rest;
-	int r = fspf_prefix_normalise(prefix, normal);
+	int r = fspf_prefix_normalise(params->prefix, normal);
 
 	if (r)
 		return fspf_fail(err, r, "a prefix is an absolute path without \".\" and \"..\"",
 				 r == -ENAMETOOLONG ? "the prefix is too long"
 						    : "%s is not a prefix",
-				 prefix);
-	r = check(v, normal, class, err);
+				 params->prefix);
+	r = check(v, params, normal, err);
 	if (r)
 		return r;
 	outer = fspf_region_at(v, normal, &rest);
@@ -151,7 +151,7 @@ int fspf_region_add(struct fspf_volume *v, const char *prefix, enum crypto_class
 	if (r == 0)
 		r = check_empty(v, at.ino);
 	if (r == 0)
-		r = add(v, normal, class, &at);
+		r = add(v, params, normal, &at);
 	if (at.ino)
 		fspf_forget(v, at.ino, 1);
 	if (r)

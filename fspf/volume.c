@@ -214,6 +214,8 @@ void fspf_info(struct fspf_volume *v, struct fspf_info *ret)
 	ret->generation = v->root->generation;
 	ret->sessions = v->root->sessions.count;
 	ret->bytes_used = v->root->used * FSPF_BLOCK_SIZE;
+	ret->opened = v->root->opened;
+	ret->policy = v->root->policy;
 	ret->clean = !merkle_ptr_is_null(&v->root->space);
 	ret->tag = v->tag;
 	ret->previous_tag = v->root->previous;

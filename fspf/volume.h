@@ -45,7 +45,10 @@ struct fspf_committer;
 struct fspf_region {
 	struct fspf_volume *v;
 	uint16_t id;
-	enum crypto_class class;
+	enum fspf_protection protection;
+	enum crypto_class class; /* how its tree is sealed */
+	uint32_t flags;		 /* enum fspf_region_flags */
+	char host[FSPF_HOST_MAX + 1];
 	char prefix[FSPF_PREFIX_MAX + 1];
 	struct crypto_key *key; /* encrypted regions */
 	uint8_t hash_key[CRYPTO_SIPHASH_KEY_SIZE];

@@ -180,7 +180,7 @@ MUST_CHECK int parse_size(const char *text, uint64_t *ret);
 /* "1.5 GiB". */
 void format_size(uint64_t bytes, char ret[static FORMAT_SIZE_MAX]);
 
-const char *class_name(enum crypto_class class);
+const char *protection_name(enum fspf_protection protection);
 
 /* Secrets for stdout: written past stdio, whose buffers nobody wipes.  0 or a negative errno. */
 MUST_CHECK int write_all(int fd, const char *data, size_t len);

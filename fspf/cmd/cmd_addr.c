@@ -63,8 +63,10 @@ static int check_options(const struct addr_options *o)
 
 static int addr(const struct addr_options *o, const struct invocation *in)
 {
-	enum crypto_class class =
-		o->encrypted ? CRYPTO_CLASS_ENCRYPTED : CRYPTO_CLASS_AUTHENTICATED;
+	const struct fspf_region_params params = {
+		.prefix = in->argv[1],
+		.protection = o->encrypted ? FSPF_ENCRYPTED : FSPF_AUTHENTICATED,
+	};
 	struct fspf_error err = {0};
 	struct change change;
 	int status = check_options(o);
@@ -72,7 +74,7 @@ static int addr(const struct addr_options *o, const struct invocation *in)
 	if (!status)
 		status = change_begin(&command_addr, &in->common, in->argv[0], &change);
 	if (!status) {
-		if (fspf_region_add(change.v, in->argv[1], class, &err))
+		if (fspf_region_add(change.v, &params, &err))
 			status = change_abandon(&change, print_failure(&err));
 		else
 			status = change_commit(&change, EXIT_DONE);

@@ -74,12 +74,12 @@ void world_abandon(struct world *w)
 	w->v = NULL;
 }
 
-void world_create(struct world *w, enum crypto_class class, uint64_t size, uint32_t segment_blocks,
-		  const struct world_region *regions)
+void world_create(struct world *w, enum fspf_protection protection, uint64_t size,
+		  uint32_t segment_blocks, const struct world_region *regions)
 {
 	struct fspf_create_params params = {
 		.path = "test",
-		.authenticated = class == CRYPTO_CLASS_AUTHENTICATED,
+		.authenticated = protection == FSPF_AUTHENTICATED,
 		.size = size,
 		.segment_blocks = segment_blocks,
 	};
@@ -98,7 +98,10 @@ void world_create(struct world *w, enum crypto_class class, uint64_t size, uint3
 	w->anchor.any = true;
 	world_open(w, false);
 	for (; r == 0 && regions && regions->prefix; regions++)
-		r = fspf_region_add(w->v, regions->prefix, regions->class, &err);
+		r = fspf_region_add(w->v,
+				    &(struct fspf_region_params){.prefix = regions->prefix,
+								 .protection = regions->protection},
+				    &err);
 	if (r)
 		model_fail("region: %d, %s", r, err.text);
 }

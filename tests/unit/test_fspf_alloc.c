@@ -683,7 +683,11 @@ static void test_copy_regions(void **state)
 	struct fspf_attr top;
 
 	fill_file(t, from, 0, 10 * B);
-	assert_int_equal(fspf_region_add(t->v, "/r", CRYPTO_CLASS_AUTHENTICATED, &err), 0);
+	assert_int_equal(fspf_region_add(t->v,
+					 &(struct fspf_region_params){
+						 .prefix = "/r", .protection = FSPF_AUTHENTICATED},
+					 &err),
+			 0);
 	assert_int_equal(fspf_resolve(t->v, "/r", &top), 0);
 	to = test_volume_file(t, top.ino, "copy", S_IFREG | 0644);
 	assert_int_equal(fspf_copy_range(t->v, from, 0, to, 3, 10 * B), 10 * B);

@@ -36,9 +36,8 @@ uint64_t crypto_siphash(const uint8_t key[static CRYPTO_SIPHASH_KEY_SIZE], const
 	return get_le64(hash) & hash_mask;
 }
 
-static const struct world_region regions[] = {{"/auth", CRYPTO_CLASS_AUTHENTICATED},
-					      {"/auth/deep/secret", CRYPTO_CLASS_ENCRYPTED},
-					      {NULL, 0}};
+static const struct world_region regions[] = {
+	{"/auth", FSPF_AUTHENTICATED}, {"/auth/deep/secret", FSPF_ENCRYPTED}, {NULL, 0}};
 static const struct fspf_caller caller = {.uid = 1, .gid = 1};
 
 /* ---- histories ---- */
@@ -116,7 +115,7 @@ static void history(const char *name, uint64_t mask, unsigned steps)
 	struct world w = {0};
 
 	hash_mask = mask;
-	world_create(&w, CRYPTO_CLASS_ENCRYPTED, 0, 1024, regions);
+	world_create(&w, FSPF_ENCRYPTED, 0, 1024, regions);
 	d.v = w.v;
 	d.m = model_load(w.v);
 	for (unsigned i = 1; i <= steps; i++) {
@@ -232,7 +231,7 @@ static void readings(uint64_t mask)
 
 	r->random = test_seed("readdir");
 	hash_mask = mask;
-	world_create(&w, CRYPTO_CLASS_ENCRYPTED, 0, 256, NULL);
+	world_create(&w, FSPF_ENCRYPTED, 0, 256, NULL);
 	r->v = w.v;
 	r->dir = FSPF_ROOT;
 	for (unsigned n = 0; n < ENTRIES; n += 2)
@@ -267,7 +266,7 @@ static void test_names_of_one_hash(void **state)
 
 	(void)state;
 	hash_mask = 0;
-	world_create(&w, CRYPTO_CLASS_ENCRYPTED, 0, 256, NULL);
+	world_create(&w, FSPF_ENCRYPTED, 0, 256, NULL);
 	for (unsigned i = 0; i < 256; i++) {
 		driver_name(i, name);
 		assert_int_equal(
