@@ -143,6 +143,12 @@ struct fspf_open_params {
 		*credential; /* NULL: authenticated regions alone, read-only (any, if keyless) */
 	struct fspf_anchor *anchor; /* taken over, success or not; required */
 	bool read_only;
+	/* Nothing is stored: every region is ephemeral, and the volume's files are only read.  An
+	 * encrypted volume can be opened so without its key, as far as that is read-only too. */
+	bool ephemeral;
+	const char *scratch_dir; /* for ephemeral regions' changes; NULL: /var/tmp or another */
+	bool authoring; /* by a tool that builds regions: what is ephemeral or in place when mounted
+			   is written to the volume */
 	bool peek; /* read-only and without a lock: fspf_tag and fspf_regions alone may be used */
 	bool recover;	     /* accept a newer state that provably descends from the anchored one */
 	uint64_t dirty_max;  /* bytes of dirty data; 0: 256 MiB */

@@ -35,15 +35,15 @@ static int tree_alloc(void *ctx, uint64_t *ret_addr)
 	struct fspf_region *region = ctx;
 	uint32_t count;
 
-	return fspf_space_alloc(region->v->space, MERKLE_NODE_BLOCKS, MERKLE_NODE_BLOCKS, false,
-				ret_addr, &count);
+	return fspf_home_alloc(region->home, MERKLE_NODE_BLOCKS, MERKLE_NODE_BLOCKS, false,
+			       ret_addr, &count);
 }
 
 static void tree_release(void *ctx, uint64_t addr, uint64_t birth)
 {
 	struct fspf_region *region = ctx;
 
-	fspf_space_release(region->v->space, addr, MERKLE_NODE_BLOCKS, birth);
+	fspf_home_release(region->home, addr, MERKLE_NODE_BLOCKS, birth);
 }
 
 /* May be called with the tree's lock held, so the path of the object cannot be looked up here. */
@@ -62,6 +62,8 @@ static void tree_report(void *ctx, const struct merkle_damage *damage)
 
 void fspf_region_store(struct fspf_region *region)
 {
+	if (!region->home)
+		region->home = &region->v->stored;
 	region->store = (struct merkle_store){
 		.ctx = region,
 		.read = tree_read,
@@ -104,6 +106,18 @@ static int open_tree(struct fspf_region *region, const struct fspf_region_record
 	return merkle_open(&config, &record->root, &region->tree);
 }
 
+static bool goes_to_scratch(const struct fspf_volume *v, const struct fspf_region_record *record)
+{
+	return v->ephemeral ||
+	       ((record->flags & FSPF_REGION_EPHEMERAL) && !v->authoring && !v->read_only);
+}
+
+/* All of it is on the host: there is no tree. */
+static bool is_passed_through(const struct fspf_region_record *record)
+{
+	return record->protection == FSPF_NOT_PROTECTED && (record->flags & FSPF_REGION_KERNEL);
+}
+
 int fspf_region_open(struct fspf_volume *v, const struct fspf_region_record *record,
 		     struct fspf_region **ret)
 {
@@ -128,8 +142,12 @@ int fspf_region_open(struct fspf_volume *v, const struct fspf_region_record *rec
 	region->root = record->root;
 	region->tag = record->tag;
 	fspf_region_store(region);
-	r = open_sealer(region, record);
-	if (r == 0)
+	region->home = goes_to_scratch(v, record) ? &v->scratch : &v->stored;
+	if (!is_passed_through(record))
+		r = open_sealer(region, record);
+	else
+		r = 0;
+	if (r == 0 && region->sealer)
 		r = open_tree(region, record);
 	if (r)
 		goto out;

@@ -261,10 +261,10 @@ static void check_space(struct check *c, uint64_t unwritten)
 {
 	struct fspf_space_stat stat;
 
-	if (!c->v->space)
+	if (!c->v->stored.space)
 		return;
-	fspf_space_stat(c->v->space, &stat);
-	if (!fspf_space_check(c->v->space))
+	fspf_space_stat(c->v->stored.space, &stat);
+	if (!fspf_space_check(c->v->stored.space))
 		wrong(c, "the space manager miscounts");
 	if (stat.used != c->result->blocks)
 		wrong(c, "%llu blocks are in use, %llu are reached", (unsigned long long)stat.used,

@@ -211,12 +211,12 @@ static void assert_deleted(struct fspf_volume *v, const char *name, int r)
 
 	if (r == 0)
 		return;
-	fspf_space_stat(v->space, &s);
+	fspf_space_stat(v->stored.space, &s);
 	model_fail("%s cannot be deleted: %d; %llu blocks used, %llu free, %llu deferred, "
 		   "%llu promised, %llu kept for deleting",
 		   name, r, (unsigned long long)s.used, (unsigned long long)s.free,
 		   (unsigned long long)s.deferred, (unsigned long long)s.promised,
-		   (unsigned long long)fspf_space_keep(v, true));
+		   (unsigned long long)fspf_space_keep(v, &v->stored, true));
 }
 
 /* On a full volume nothing that deletes may fail. */
@@ -276,7 +276,8 @@ static void assert_kept(struct world *w, bool crash)
 	else
 		world_close(w);
 	world_open(w, false);
-	assert_int_equal(fspf_space_promise(w->v->space, 0, 0), 0); /* waits until it is loaded */
+	assert_int_equal(fspf_space_promise(w->v->stored.space, 0, 0),
+			 0); /* waits until it is loaded */
 	after = text_of(w->v);
 	if (strcmp(before, after)) {
 		model_text_difference(before, after);

@@ -598,7 +598,7 @@ static void space_lost(struct sample *m)
 	uint64_t block;
 	uint32_t got;
 
-	assert_int_equal(fspf_space_alloc(m->t.v->space, 1, 1, false, &block, &got), 0);
+	assert_int_equal(fspf_space_alloc(m->t.v->stored.space, 1, 1, false, &block, &got), 0);
 }
 
 /* A file's, and not in use. */
@@ -606,7 +606,7 @@ static void space_free(struct sample *m)
 {
 	struct fspf_extent e = first_extent(m, m->f);
 
-	fspf_space_release(m->t.v->space, e.addr + 1, 1, e.birth);
+	fspf_space_release(m->t.v->stored.space, e.addr + 1, 1, e.birth);
 }
 
 static const struct defect {
@@ -678,7 +678,7 @@ static const struct defect {
 /* What is in the trees goes into a commit, and the volume is opened to be looked at. */
 static void commit_defect(struct sample *m)
 {
-	atomic_store(&m->t.v->changed, atomic_load(&m->t.v->epoch));
+	atomic_store(&m->t.v->stored.changed, atomic_load(&m->t.v->epoch));
 	test_volume_close(&m->t);
 	test_volume_open(&m->t, true);
 }
@@ -775,7 +775,7 @@ static void commit_and_kill(struct sample *m)
 {
 	struct fspf_volume *v = m->t.v;
 
-	atomic_store(&v->changed, atomic_load(&v->epoch));
+	atomic_store(&v->stored.changed, atomic_load(&v->epoch));
 	assert_int_equal(fspf_sync(v), 0);
 	m->t.tag = v->tag;
 	fspf_abandon(v);
