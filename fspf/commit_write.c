@@ -105,6 +105,7 @@ int fspf_freeze(struct fspf_volume *v, struct fspf_frozen *f)
 	root->generation = atomic_load(&v->generation);
 	root->previous = v->tag;
 	root->base = v->base;
+	root->policy = atomic_load(&v->policy);
 	memset(&root->space, 0, sizeof(root->space));
 	f->root = root;
 	f->publish &= !v->ephemeral;

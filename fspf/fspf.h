@@ -363,6 +363,10 @@ struct fspf_region_params {
 MUST_CHECK int fspf_region_add(struct fspf_volume *v, const struct fspf_region_params *params,
 			       struct fspf_error *err);
 
+/* What the volume demands (enum fspf_policy), from now on; committed and published.  -EPERM: a
+ * region does not meet it. */
+MUST_CHECK int fspf_policy_set(struct fspf_volume *v, uint32_t policy, struct fspf_error *err);
+
 /* A path from the root of the volume, through regions; symlinks are not followed.  Takes a
  * reference. */
 MUST_CHECK int fspf_resolve(struct fspf_volume *v, const char *path, struct fspf_attr *ret);

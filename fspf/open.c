@@ -472,6 +472,10 @@ static int open_volume(struct fspf_volume *v, const struct fspf_open_params *par
 	r = open_sessions(v, err);
 	if (r == 0)
 		r = open_regions(v, err);
+	if (r == 0) {
+		atomic_store(&v->policy, v->root->policy);
+		r = fspf_policy_check(v, v->root->policy, err);
+	}
 	if (r || v->read_only)
 		return r;
 	if (!v->ephemeral)

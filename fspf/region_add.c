@@ -142,7 +142,7 @@ static int check_class(const struct fspf_region_params *p, struct fspf_error *er
 static int check_volume(struct fspf_volume *v, const struct fspf_region_params *p,
 			struct fspf_error *err)
 {
-	uint32_t policy;
+	uint32_t policy = atomic_load(&v->policy);
 
 	if (v->read_only || v->ephemeral)
 		return fspf_fail(err, -EROFS, NULL, "the volume is open read-only");
@@ -152,9 +152,6 @@ static int check_volume(struct fspf_volume *v, const struct fspf_region_params *
 	if (p->protection == FSPF_ENCRYPTED && !v->key)
 		return fspf_fail(err, -ENOKEY, "create the volume with a key",
 				 "a volume without a key cannot have an encrypted region");
-	pthread_mutex_lock(&v->state_lock);
-	policy = v->root->policy;
-	pthread_mutex_unlock(&v->state_lock);
 	if (p->protection == FSPF_NOT_PROTECTED && (policy & FSPF_POLICY_REQUIRE_PROTECTED))
 		return fspf_fail(err, -EPERM, "`fspf policy` with --allow-unprotected changes that",
 				 "the volume's policy demands that every region is protected");

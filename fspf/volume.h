@@ -114,6 +114,7 @@ struct fspf_volume {
 		epoch; /* of the changes being made now: 1, 2, ...; each freeze begins the next */
 	atomic_uint_fast64_t generation; /* the open one, as both spaces have it */
 
+	atomic_uint policy; /* enum fspf_policy: what the next root says */
 	uint32_t stamp;	    /* random: the generation of the inodes that this open makes */
 	uint64_t dirty_max; /* pages */
 	uint32_t commit_interval_ms;
@@ -172,6 +173,9 @@ struct fspf_region *fspf_region_at(struct fspf_volume *v, const char *path, cons
 MUST_CHECK int fspf_region_open(struct fspf_volume *v, const struct fspf_region_record *record,
 				struct fspf_region **ret);
 struct fspf_region *fspf_region_free(struct fspf_region *region);
+
+/* -EPERM: some region does not meet @policy.  (fspf/policy.c) */
+MUST_CHECK int fspf_policy_check(struct fspf_volume *v, uint32_t policy, struct fspf_error *err);
 
 /* Find each region's covering directory and pin the way to it; after all are open.  -EBADMSG. */
 MUST_CHECK int fspf_regions_attach(struct fspf_volume *v);

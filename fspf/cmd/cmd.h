@@ -46,7 +46,7 @@ struct command {
 };
 
 extern const struct command command_keygen, command_create, command_addr, command_addf, command_tag,
-	command_show, command_verify, command_export, command_key;
+	command_show, command_verify, command_export, command_key, command_policy;
 
 /* In fuse/: the daemon's commands, and `mount.fuse.fspf VOLUME MOUNTPOINT [-o OPTIONS]` as mount(8)
  * calls it (also `fspf VOLUME MOUNTPOINT -o OPTIONS`, as mount.fuse(8) does); argv[0] is the

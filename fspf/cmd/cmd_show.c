@@ -82,6 +82,11 @@ static json_t *facts_json(const struct facts *f)
 	json_object_set_new(json, "previous_tag", json_tag(&info->previous_tag));
 	json_object_set_new(json, "generation", json_number(info->generation));
 	json_object_set_new(json, "keyed", json_boolean(info->keyed));
+	json_object_set_new(json, "require_protected",
+			    json_boolean(info->policy & FSPF_POLICY_REQUIRE_PROTECTED));
+	json_object_set_new(
+		json, "exec",
+		json_string(info->policy & FSPF_POLICY_EXEC_PROTECTED ? "protected" : "any"));
 	json_object_set_new(json, "opened", json_boolean(info->opened));
 	json_object_set_new(json, "sessions", json_number(info->sessions));
 	json_object_set_new(json, "clean", if_opened(info, json_boolean(info->clean)));
@@ -119,6 +124,26 @@ static void print_facts(const struct fspf_info *info)
 	printf("limit       %s\n", info->size_limit ? size : "none");
 	format_size((uint64_t)info->segment_blocks * FSPF_BLOCK_SIZE, size);
 	printf("segments    of %s\n", size);
+	if (info->policy)
+		printf("policy     %s%s\n",
+		       info->policy & FSPF_POLICY_REQUIRE_PROTECTED ? " every region is protected"
+								    : "",
+		       info->policy & FSPF_POLICY_EXEC_PROTECTED
+			       ? " nothing unprotected is executed"
+			       : "");
+}
+
+static void print_host(const struct fspf_region_info *region)
+{
+	char host[FSPF_HOST_MAX + 1];
+
+	snprintf(host, sizeof(host), "%s", region->host);
+	fspf_printable(host);
+	if (host[0])
+		printf(" (%s %s%s)",
+		       region->protection == FSPF_NOT_PROTECTED ? "the host's" : "in place at",
+		       host, region->copy_up ? ", copied up when written" : "");
+	printf("\n");
 }
 
 static void print_region(const struct fspf_region_info *region)
@@ -133,8 +158,12 @@ static void print_region(const struct fspf_region_info *region)
 		fspf_printable(prefix);
 		format_size(region->blocks * FSPF_BLOCK_SIZE, size);
 		crypto_digest_hex(&region->tag, hex);
-		printf("  %-13s  %s  %8llu files  %10s  %s\n", protection_name(region->protection),
-		       hex, (unsigned long long)region->files, size, prefix);
+		printf("  %-13s  %-64s  %8llu files  %10s  %s%s",
+		       protection_name(region->protection),
+		       region->protection == FSPF_NOT_PROTECTED ? "-" : hex,
+		       (unsigned long long)region->files, size, prefix,
+		       region->ephemeral ? " (ephemeral)" : "");
+		print_host(region);
 	}
 }
 
