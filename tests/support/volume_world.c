@@ -25,6 +25,7 @@ int world_try_open(struct world *w, bool read_only, struct fspf_error *err)
 		.credential = w->key,
 		.read_only = read_only,
 		.recover = w->recover,
+		.ephemeral = w->ephemeral,
 		.node_cache = 1,
 		.commit_interval_ms = w->interval_ms ? w->interval_ms : UINT32_MAX,
 		.report = report,
@@ -36,8 +37,9 @@ int world_try_open(struct world *w, bool read_only, struct fspf_error *err)
 		abort();
 	if (!w->no_anchor)
 		params.anchor = anchor_fake_open(&w->anchor);
-	r = store_fake_open(w->disk, read_only ? FSPF_STORE_READ_ONLY : FSPF_STORE_READ_WRITE,
-			    &params.store);
+	r = store_fake_open(
+		w->disk, read_only || w->ephemeral ? FSPF_STORE_READ_ONLY : FSPF_STORE_READ_WRITE,
+		&params.store);
 	if (r)
 		model_fail("the medium is in use");
 	if (w->hook)

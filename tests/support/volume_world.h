@@ -24,6 +24,7 @@ struct world {
 	uint32_t interval_ms; /* 0: commits come when asked for alone */
 	bool expects_damage;  /* else a report ends the program */
 	bool recover, no_anchor;
+	bool ephemeral; /* every region */
 	atomic_uint reports;
 	fspf_report_fn *report; /* told of reports; may be NULL */
 	void *report_ctx;

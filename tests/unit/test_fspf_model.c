@@ -138,6 +138,50 @@ static void test_history(void **state)
 	history("model", UINT64_MAX, setting("FSPF_TEST_STEPS", 20000));
 }
 
+/* Nothing of a session in which every region is ephemeral is ever seen again (X1). */
+static void test_ephemeral_history(void **state)
+{
+	unsigned steps = setting("FSPF_TEST_STEPS", 20000) / 4;
+	uint64_t random = test_seed("ephemeral");
+	struct volume_driver d = {.profile = &large, .random = random};
+	struct world w = {0};
+	char *before, *after;
+	int error;
+
+	(void)state;
+	hash_mask = UINT64_MAX;
+	world_create(&w, FSPF_ENCRYPTED, 0, 1024, regions);
+	d.v = w.v;
+	d.m = model_load(w.v);
+	for (unsigned i = 0; i < steps; i++)
+		(void)volume_driver_step(&d);
+	world_close(&w);
+	model_drop_nameless(d.m);
+	before = model_text(d.m);
+	store_fake_forget_events(w.disk);
+	w.ephemeral = true;
+	w.interval_ms = 1;
+	world_open(&w, false);
+	d.v = w.v;
+	for (unsigned i = 1; i <= 3 * steps; i++) {
+		(void)volume_driver_step(&d);
+		if (i % 1000 == 0)
+			compare(&d);
+	}
+	world_close(&w);
+	assert_int_equal(store_fake_count(w.disk, STORE_FAKE_WRITE), 0);
+	assert_int_equal(store_fake_count(w.disk, STORE_FAKE_RESERVE), 0);
+	assert_int_equal(store_fake_count(w.disk, STORE_FAKE_TRIM), 0);
+	w.ephemeral = false;
+	world_open(&w, false);
+	after = model_volume_text(w.v, &error);
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+	model_free(d.m);
+	world_free(&w, false);
+}
+
 /* A handful of places for all names. */
 static void test_history_of_collisions(void **state)
 {
@@ -291,6 +335,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_history),
 		cmocka_unit_test(test_history_of_collisions),
+		cmocka_unit_test(test_ephemeral_history),
 		cmocka_unit_test(test_readdir_while_entries_come_and_go),
 		cmocka_unit_test(test_readdir_among_collisions),
 		cmocka_unit_test(test_names_of_one_hash),
