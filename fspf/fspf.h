@@ -127,6 +127,7 @@ struct fspf_open_params {
 	struct fspf_anchor *anchor; /* taken over, success or not; required */
 	bool read_only;
 	bool peek; /* read-only and without a lock: fspf_tag and fspf_regions alone may be used */
+	bool authoring;	     /* for tools that build regions: those in place may be changed */
 	bool recover;	     /* accept a newer state that provably descends from the anchored one */
 	uint64_t dirty_max;  /* bytes of dirty data; 0: 256 MiB */
 	uint64_t node_cache; /* bytes of clean nodes; 0: 64 MiB */

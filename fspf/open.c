@@ -19,6 +19,7 @@
 #include "fspf/credential.h"
 #include "fspf/error.h"
 #include "fspf/inode.h"
+#include "fspf/inplace.h"
 
 #define DIRTY_DEFAULT (UINT64_C(256) << 20)
 #define DIRTY_MIN (UINT64_C(8) << 20)
@@ -43,6 +44,7 @@ static void volume_free(struct fspf_volume *v)
 		return;
 	fspf_committer_stop(v);
 	fspf_inode_table_free(v->table);
+	fspf_inplace_free(v->inplace);
 	free_regions(v);
 	merkle_cache_free(v->cache);
 	fspf_space_free(v->space);
@@ -89,6 +91,7 @@ static int volume_new(const struct fspf_open_params *params, struct fspf_volume 
 	r = init_locks(v);
 	v->peek = params->peek;
 	v->read_only = params->read_only || params->peek;
+	v->authoring = params->authoring;
 	v->report = params->report;
 	v->report_ctx = params->report_ctx;
 	v->dirty_max = or_default(params->dirty_max, DIRTY_DEFAULT, DIRTY_MIN) / FSPF_BLOCK_SIZE;
@@ -105,6 +108,8 @@ static int volume_new(const struct fspf_open_params *params, struct fspf_volume 
 		r = fspf_inode_table_new(&v->table);
 	if (r == 0)
 		r = fspf_page_pool_new(&v->pages);
+	if (r == 0)
+		r = fspf_inplace_new(&v->inplace);
 	if (r)
 		volume_free(v);
 	else

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "fspf/inode.h"
 #include "fspf/volume.h"
@@ -116,6 +117,7 @@ int fspf_region_open(struct fspf_volume *v, const struct fspf_region_record *rec
 	region->v = v;
 	region->id = record->id;
 	region->class = record->class;
+	region->host_fd = -1;
 	memcpy(region->prefix, record->prefix, sizeof(region->prefix));
 	memcpy(region->hash_key, record->hash_key, sizeof(region->hash_key));
 	fspf_identity(v, record->id, region->identity);
@@ -145,6 +147,8 @@ struct fspf_region *fspf_region_free(struct fspf_region *region)
 	merkle_free(region->tree);
 	crypto_sealer_free(region->sealer);
 	crypto_key_free(region->key);
+	if (region->host_fd >= 0)
+		close(region->host_fd);
 	free(region);
 	return NULL;
 }
