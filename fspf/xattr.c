@@ -477,6 +477,8 @@ int fspf_setxattr(struct fspf_volume *v, uint64_t ino, const char *name, const v
 		return r;
 	r = change_check(name, inode);
 	if (r == 0)
+		r = fspf_region_writable(inode->region);
+	if (r == 0)
 		r = begin(v, name, false);
 	if (r)
 		goto out;
@@ -501,6 +503,8 @@ int fspf_removexattr(struct fspf_volume *v, uint64_t ino, const char *name)
 	if (r)
 		return r;
 	r = change_check(name, inode);
+	if (r == 0)
+		r = fspf_region_writable(inode->region);
 	if (r == 0)
 		r = begin(v, name, true);
 	if (r)
