@@ -116,7 +116,7 @@ static int conclude(const struct verify *w, struct fspf_error *err)
 {
 	const struct fspf_verify_result *result = w->result;
 
-	if (result->damaged_nodes || result->damaged_blocks)
+	if (result->damaged_nodes || result->damaged_blocks || w->host_damaged)
 		return fspf_fail(
 			err, -EBADMSG,
 			"what is damaged was changed on the storage; restore it from a copy",
