@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#include "fspf/copyup.h"
 #include "fspf/dir.h"
 #include "fspf/file.h"
 #include "fspf/xattr.h"
@@ -195,7 +196,11 @@ static int set_attr(struct fspf_volume *v, struct fspf_inode *inode, uint32_t se
 		return inode->type == S_IFDIR ? -EISDIR : -EINVAL;
 	if (size && attr->size > FSPF_FILE_SIZE_MAX)
 		return -EFBIG;
-	r = promised ? fspf_promise(inode->region, promised) : 0;
+	r = 0;
+	if (size)
+		r = frees ? fspf_copy_up_nothing(v, inode) : fspf_copy_up(v, inode);
+	if (r == 0 && promised)
+		r = fspf_promise(inode->region, promised);
 	if (r)
 		return r;
 	r = fspf_begin(inode->region, frees);

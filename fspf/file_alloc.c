@@ -26,6 +26,7 @@
 #include <sys/stat.h>
 
 #include "fspf/commit.h"
+#include "fspf/copyup.h"
 #include "fspf/extent_walk.h"
 #include "fspf/file.h"
 #include "fspf/flush.h"
@@ -477,10 +478,12 @@ int fspf_fallocate(struct fspf_volume *v, uint64_t ino, int mode, uint64_t offse
 		return r;
 	if (o.inode->type != S_IFREG)
 		r = o.inode->type == S_IFDIR ? -EISDIR : -ENODEV;
-	else if (v->read_only)
+	else if (v->read_only || fspf_region_writable(o.inode->region))
 		r = -EROFS;
 	else
 		r = set_range(&o, offset, size);
+	if (r == 0)
+		r = fspf_copy_up(v, o.inode);
 	if (r == 0)
 		r = run_op(&o);
 	fspf_inode_put(v, o.inode, 1);

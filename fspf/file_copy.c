@@ -45,6 +45,7 @@ static ssize_t copy_bytes(struct fspf_volume *v, uint64_t from, uint64_t from_of
 ssize_t fspf_copy_range(struct fspf_volume *v, uint64_t from, uint64_t from_offset, uint64_t to,
 			uint64_t to_offset, size_t size)
 {
+	const struct fspf_region *region = fspf_region_of(v, to);
 	struct fspf_attr source, target;
 	uint64_t distance;
 	int r = fspf_getattr(v, from, &source);
@@ -55,7 +56,7 @@ ssize_t fspf_copy_range(struct fspf_volume *v, uint64_t from, uint64_t from_offs
 		return r;
 	if (!S_ISREG(source.mode) || !S_ISREG(target.mode))
 		return S_ISDIR(source.mode) || S_ISDIR(target.mode) ? -EISDIR : -EINVAL;
-	if (v->read_only)
+	if (v->read_only || (region && fspf_region_writable(region)))
 		return -EROFS;
 	if (from_offset >= source.size)
 		return 0;

@@ -8,6 +8,8 @@
  * not verify.  So a failed verification is only believed when the map, looked up again, still says
  * the same and the block, read again under the lock, still fails. Nothing that did not verify is
  * ever given to anybody.
+ *
+ * Contents in place come from a file of the host instead: fspf/inplace.h.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,8 +18,9 @@
 #include "fspf/extent.h"
 #include "fspf/file.h"
 #include "fspf/flush.h"
+#include "fspf/inplace.h"
 
-#define READ_BLOCKS 256u /* at a time: 1 MiB */
+#define READ_BLOCKS FSPF_INPLACE_BLOCKS /* at a time: 1 MiB */
 #define READ_RETRIES 16
 
 /* One piece of a read: whole blocks. */
@@ -151,12 +154,18 @@ static void report_damage(struct fspf_volume *v, struct fspf_inode *inode, uint6
 static int read_piece(struct fspf_volume *v, struct fspf_inode *inode, struct piece *p)
 {
 	uint32_t bad = 0;
+	bool in_place;
 	int r = -EAGAIN;
 
 	for (int i = 0; i < READ_RETRIES && r == -EAGAIN; i++) {
 		pthread_mutex_lock(&inode->lock);
-		r = prepare(inode, p);
+		in_place = inode->a.in_place;
+		r = in_place ? 0 : prepare(inode, p);
 		pthread_mutex_unlock(&inode->lock);
+		if (in_place) {
+			r = fspf_inplace_read(v, inode, p->first, p->count, p->data);
+			continue;
+		}
 		if (r)
 			break;
 		r = fetch(v, inode, p, &bad);
@@ -248,7 +257,7 @@ int fspf_file_read_block(struct fspf_volume *v, struct fspf_inode *inode, uint64
 	p->first = block;
 	p->count = 1;
 	p->data = page;
-	r = prepare(inode, p);
+	r = inode->a.in_place ? -EIO : prepare(inode, p); /* it is copied up before it is changed */
 	if (r == 0)
 		r = fetch(v, inode, p, &bad);
 	if (r == -EBADMSG)

@@ -2,7 +2,7 @@
 /*
  * Where a file has data and where it has holes.  Data is what is in memory (dirty pages, the batch
  * being written, inline contents) and what written extents name; everything else reads as zeroes
- * without being stored, unwritten extents too.
+ * without being stored, unwritten extents too.  Contents in place are data from end to end.
  *
  * Both sources are asked for the next block of theirs, so the cost is that of the extents and the
  * pages passed over, not of the blocks.
@@ -96,6 +96,10 @@ static int seek_locked(struct fspf_inode *inode, uint64_t offset, int whence, ui
 
 	if (offset >= size)
 		return -ENXIO;
+	if (inode->a.in_place) {
+		*ret = whence == SEEK_DATA ? offset : size;
+		return 0;
+	}
 	if (whence == SEEK_DATA)
 		r = seek_data(inode, (size - 1) / B, &at);
 	else

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "fspf/commit.h"
+#include "fspf/copyup.h"
 #include "fspf/extent_walk.h"
 #include "fspf/file.h"
 #include "fspf/flush.h"
@@ -278,13 +279,15 @@ ssize_t fspf_write(struct fspf_volume *v, uint64_t ino, uint64_t offset, const v
 		return r;
 	if (inode->type != S_IFREG)
 		r = inode->type == S_IFDIR ? -EISDIR : -EINVAL;
-	else if (v->read_only)
+	else if (v->read_only || fspf_region_writable(inode->region))
 		r = -EROFS;
 	else if (offset > FSPF_FILE_SIZE_MAX || size > FSPF_FILE_SIZE_MAX - offset)
 		r = -EFBIG;
 	else if (size > INT64_MAX || size / B >= UINT32_MAX)
 		r = -EINVAL;
 	else if (size)
+		r = fspf_copy_up(v, inode);
+	if (r == 0 && size)
 		r = write_some(v, inode, offset, data, size, flags);
 	fspf_inode_put(v, inode, 1);
 	return r ? r : (ssize_t)size;

@@ -275,10 +275,10 @@ static void finish_batch(struct fspf_volume *v, struct fspf_flusher *f, struct f
 
 /* ---- one file ---- */
 
-/* A small file without extents goes beside its inode. */
+/* A small file without extents goes beside its inode; not while it is being copied up. */
 static bool fits_inline(const struct fspf_inode *inode)
 {
-	return inode->a.size <= FSPF_INLINE_MAX && inode->a.blocks == 0 &&
+	return !inode->a.in_place && inode->a.size <= FSPF_INLINE_MAX && inode->a.blocks == 0 &&
 	       inode->a.unwritten == 0 && inode->pages.count == 1 &&
 	       fspf_pages_find(&inode->pages, 0);
 }

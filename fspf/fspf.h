@@ -287,6 +287,10 @@ MUST_CHECK int fspf_seek(struct fspf_volume *v, uint64_t ino, uint64_t offset, i
 MUST_CHECK ssize_t fspf_copy_range(struct fspf_volume *v, uint64_t from, uint64_t from_offset,
 				   uint64_t to, uint64_t to_offset, size_t size);
 
+/* The fs-verity digest of a regular file (SHA-256, blocks of 4 KiB, no salt), as `fsverity digest`
+ * gives it: known of contents in place, else computed by reading all of it. */
+MUST_CHECK int fspf_file_digest(struct fspf_volume *v, uint64_t ino, struct crypto_digest *ret);
+
 /* ---- extended attributes: any name space; system.posix_acl_* keep the mode in step
  * ------------------------- */
 
@@ -426,16 +430,26 @@ struct fspf_progress {
 };
 typedef int fspf_progress_fn(void *ctx, const struct fspf_progress *progress);
 
+/* What differs from before, by its path in the volume.  @kind: '+' it is new, '-' it is gone, 'M'
+ * its contents are others, 'm' only its attributes are. */
+typedef void fspf_change_fn(void *ctx, char kind, const char *path);
+
 struct fspf_transfer {
 	fspf_progress_fn *progress; /* may be NULL */
 	void *ctx;
 	fspf_report_fn *report; /* a file that could not be taken or given whole: told, and the work
 				   goes on; may be NULL */
+	/* Of imports: make what is there equal to the source.  What is gone from it is removed,
+	 * what is as it was is left alone, and each difference is told. */
+	bool update;
+	fspf_change_fn *change; /* may be NULL */
 };
 
 /* Bring the host tree (or file) @source in below @path, which is made if need be; owners, modes,
  * times, links, xattrs, holes.  Existing files of the same name are replaced.  The first error is
- * returned after everything that could be done was done. */
+ * returned after everything that could be done was done.  Into a region in place, of a volume that
+ * is open for authoring, contents do not come: their hashes do, and the path of each file within
+ * the region is recorded as its path below the region's directory on the host. */
 MUST_CHECK int fspf_import(struct fspf_volume *v, const char *path, const char *source,
 			   const struct fspf_transfer *transfer, struct fspf_error *err);
 /* The file or tree at @path to @destination on the host, which must not exist (or be an empty

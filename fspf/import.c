@@ -112,6 +112,19 @@ static int import_single(struct fspf_import *im, int fd, const char *name,
 	return r;
 }
 
+/* What fspf_import_path() makes paths of. */
+static int begin_paths(struct fspf_import *im, uint64_t directory, const char *as)
+{
+	char path[4096];
+
+	fspf_path_of(im->work.v, directory, path, sizeof(path));
+	im->into = strdup(strcmp(path, "/") ? path : "");
+	im->source_len = im->work.path_len;
+	im->as = as;
+	im->update = im->work.transfer && im->work.transfer->update;
+	return im->into ? 0 : -ENOMEM;
+}
+
 /* @name NULL: the contents of the open directory @fd; it is taken over. */
 static int import_open(struct fspf_volume *v, int fd, const char *name, char *path,
 		       const char *source, const struct fspf_transfer *transfer,
@@ -128,6 +141,8 @@ static int import_open(struct fspf_volume *v, int fd, const char *name, char *pa
 			  source, fspf_work_reason(r));
 	} else {
 		r = fspf_work_begin(&im.work, v, transfer, source);
+		if (!r)
+			r = begin_paths(&im, attr.ino, as);
 		if (r)
 			close(fd);
 		else if (name)

@@ -136,16 +136,19 @@ static bool is_open_for_reading(const struct stat *st)
 	return S_ISREG(st->st_mode) || S_ISDIR(st->st_mode);
 }
 
-static ssize_t list_xattrs(int fd, const struct stat *st, char *names, size_t size)
+ssize_t fspf_import_xattr_list(struct fspf_work *w, int fd, const struct stat *st)
 {
 	struct by_path p;
-	ssize_t n = is_open_for_reading(st) ? flistxattr(fd, names, size)
-					    : listxattr(path_of(fd, &p), names, size);
+	ssize_t n = is_open_for_reading(st) ? flistxattr(fd, w->names, FSPF_WORK_NAMES)
+					    : listxattr(path_of(fd, &p), w->names, FSPF_WORK_NAMES);
 
-	return n < 0 ? -errno : n;
+	if (n < 0)
+		n = errno == ENOTSUP ? 0 : -errno;
+	return n;
 }
 
-static ssize_t get_xattr(int fd, const struct stat *st, const char *name, void *value, size_t size)
+ssize_t fspf_import_xattr_get(int fd, const struct stat *st, const char *name, void *value,
+			      size_t size)
 {
 	struct by_path p;
 	ssize_t n = is_open_for_reading(st) ? fgetxattr(fd, name, value, size)
@@ -157,14 +160,14 @@ static ssize_t get_xattr(int fd, const struct stat *st, const char *name, void *
 static int import_xattrs(struct fspf_work *w, int fd, const struct stat *st, uint64_t ino,
 			 const char **ret_doing)
 {
-	ssize_t len = list_xattrs(fd, st, w->names, FSPF_WORK_NAMES);
+	ssize_t len = fspf_import_xattr_list(w, fd, st);
 	const char *name = w->names;
 	ssize_t size;
-	int r = len < 0 && len != -ENOTSUP ? (int)len : 0;
+	int r = len < 0 ? (int)len : 0;
 
 	*ret_doing = "read the extended attributes of";
 	while (!r && name < w->names + len) {
-		size = get_xattr(fd, st, name, w->value, FSPF_XATTR_VALUE_MAX);
+		size = fspf_import_xattr_get(fd, st, name, w->value, FSPF_XATTR_VALUE_MAX);
 		if (size >= 0) {
 			*ret_doing = "keep an extended attribute of";
 			r = fspf_setxattr(w->v, ino, name, w->value, (size_t)size, 0, false);

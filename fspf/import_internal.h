@@ -17,6 +17,10 @@ struct fspf_import {
 	struct fspf_import_level *level;
 	size_t depth, room;
 	struct fspf_import_link *links;
+	bool update;	   /* see struct fspf_transfer */
+	char *into;	   /* the path in the volume into which it goes; "": the top */
+	size_t source_len; /* of work.path: what follows is below it */
+	const char *as;	   /* the name that a single file gets, else NULL */
 };
 
 /* ---- import_tree.c ---- */
@@ -29,6 +33,53 @@ MUST_CHECK int fspf_import_file(struct fspf_import *im, const char *name, uint64
 				const char *as, struct stat *st);
 /* All but im->work. */
 void fspf_import_free(struct fspf_import *im);
+/* Open for reading what can be read, else only for looking; *st, which says what it should be,
+ * becomes that of what was opened. */
+MUST_CHECK int fspf_import_open(int at, const char *name, struct stat *st);
+
+/* ---- import_place.c: where in the volume the file at hand goes, and contents in place ---- */
+
+/* Is what is made in the directory @parent to be recorded in place? */
+bool fspf_import_in_place(struct fspf_volume *v, uint64_t parent);
+/* The path of the file at hand, in the volume: to be freed.  NULL: no memory. */
+char *fspf_import_path(const struct fspf_import *im);
+/* Its path within the region of @parent, which is its path on the host: points into @path. */
+const char *fspf_import_host_path(const struct fspf_import *im, uint64_t parent, const char *path);
+/* The contents that @fd reads, recorded for the new file of @t. */
+struct fspf_import_target;
+MUST_CHECK int fspf_import_record(struct fspf_import *im, int fd,
+				  const struct fspf_import_target *t, const char **ret_doing);
+/* Tell of a change of the file at hand, if changes are to be told. */
+MUST_CHECK int fspf_import_tell(struct fspf_import *im, char kind);
+
+/* ---- import_update.c: what differs between the host's tree and the volume's ---- */
+
+enum fspf_import_verdict {
+	FSPF_IMPORT_NEW,	/* it is not there (any more): make it */
+	FSPF_IMPORT_CONTENTS,	/* replace it */
+	FSPF_IMPORT_ATTRIBUTES, /* set its attributes */
+	FSPF_IMPORT_SAME,
+};
+
+/* Compare the host's file @name, which is no directory, with @as in @parent, and tell.  @linked: it
+ * is to be another name of that inode, or 0.  What is of another kind in the volume is removed.
+ * *ret is referenced, unless it is NEW. */
+MUST_CHECK int fspf_import_compare(struct fspf_import *im, const char *name, uint64_t parent,
+				   const char *as, struct stat *st, uint64_t linked,
+				   struct fspf_attr *ret, enum fspf_import_verdict *ret_verdict);
+/* Do the attributes of the open host file differ from those of @attr?  1, 0 or an error. */
+MUST_CHECK int fspf_import_attributes_differ(struct fspf_work *w, int fd, const struct stat *st,
+					     const struct fspf_attr *attr);
+/* Set all attributes to those of the host's file; xattrs that it does not have go. */
+MUST_CHECK int fspf_import_attributes_renew(struct fspf_work *w, int fd, const struct stat *st,
+					    const struct fspf_attr *attr, const char **ret_doing);
+
+/* ---- import_remove.c: what is gone from the host ---- */
+
+/* Remove what @name in @parent is, with all below it; the work's path is that of @name. */
+MUST_CHECK int fspf_import_remove(struct fspf_import *im, uint64_t parent, const char *name);
+/* Remove what the directory @ino has and the open host directory @fd has not. */
+MUST_CHECK int fspf_import_remove_gone(struct fspf_import *im, int fd, uint64_t ino);
 
 /* ---- import_target.c: the new file in the volume that a host file becomes ---- */
 
@@ -61,6 +112,11 @@ void fspf_import_target_discard(struct fspf_volume *v, const struct fspf_import_
 /* @fd is open for reading. */
 MUST_CHECK int fspf_import_data(struct fspf_work *w, int fd, const struct stat *st, uint64_t ino,
 				const char **ret_doing);
+
+/* Names of the host's xattrs into w->names; their length. */
+MUST_CHECK ssize_t fspf_import_xattr_list(struct fspf_work *w, int fd, const struct stat *st);
+MUST_CHECK ssize_t fspf_import_xattr_get(int fd, const struct stat *st, const char *name,
+					 void *value, size_t size);
 
 /* Owner, xattrs, mode, times, in the order in which none undoes another.  @fd may be O_PATH.
  * @inherited: the new file may have got ACLs from its directory, which go. */

@@ -3,7 +3,8 @@
  * fspf/import_target.c - the new file in the volume that a host file becomes
  *
  * It is made under its name if that is free.  If it is taken, a regular file is made without a name
- * and takes the place of the old one when it is whole; anything else replaces the old one at once.
+ * and takes the place of the old one when it is whole, as one that is recorded in place always is;
+ * anything else replaces the old one at once.
  * Directories stay and are filled further.
  */
 #include <errno.h>
@@ -77,7 +78,8 @@ int fspf_import_target_make(struct fspf_volume *v, int fd, const struct stat *st
 			    struct fspf_import_target *t)
 {
 	const struct fspf_caller caller = {.uid = st->st_uid, .gid = st->st_gid};
-	int r = make_file(v, fd, st, t);
+	bool in_place = S_ISREG(st->st_mode) && fspf_import_in_place(v, t->parent);
+	int r = in_place ? -EEXIST : make_file(v, fd, st, t);
 
 	if (r == -EEXIST && S_ISREG(st->st_mode)) {
 		r = fspf_tmpfile(v, t->parent, st->st_mode, &caller, &t->attr);

@@ -31,8 +31,7 @@ static struct fspf_import_level *top(struct fspf_import *im)
 
 /* ---- one file ---- */
 
-/* Open for reading what can be read, else only for looking; *st becomes that of what was opened. */
-static int open_source(int at, const char *name, struct stat *st)
+int fspf_import_open(int at, const char *name, struct stat *st)
 {
 	mode_t type = st->st_mode & S_IFMT;
 	int fd = type == S_IFREG ? fspf_hostdir_open(at, name, O_NONBLOCK | O_NOCTTY)
@@ -51,10 +50,12 @@ static int open_source(int at, const char *name, struct stat *st)
 static int fill_target(struct fspf_import *im, int fd, const struct stat *st,
 		       struct fspf_import_target *t, const char **ret_doing)
 {
-	bool alone = im->depth == 0; /* directly in a directory that was there before */
+	bool alone = im->depth == 0 || im->update; /* its directory was there before */
 	int r = 0;
 
-	if (S_ISREG(st->st_mode))
+	if (S_ISREG(st->st_mode) && fspf_import_in_place(im->work.v, t->parent))
+		r = fspf_import_record(im, fd, t, ret_doing);
+	else if (S_ISREG(st->st_mode))
 		r = fspf_import_data(&im->work, fd, st, t->attr.ino, ret_doing);
 	if (!r)
 		r = fspf_import_attributes(&im->work, fd, st, &t->attr, alone, ret_doing);
@@ -66,14 +67,13 @@ static int fill_target(struct fspf_import *im, int fd, const struct stat *st,
 }
 
 /* Other names of the file will come: keep its reference for them. */
-static int remember_link(struct fspf_import *im, const struct stat *st,
-			 const struct fspf_import_target *t)
+static int remember_link(struct fspf_import *im, const struct stat *st, uint64_t ino)
 {
 	bool first = st->st_nlink > 1 && !fspf_import_link_find(im->links, st);
-	int r = first ? fspf_import_link_add(&im->links, st, t->attr.ino) : 0;
+	int r = first ? fspf_import_link_add(&im->links, st, ino) : 0;
 
 	if (!first || r)
-		fspf_forget(im->work.v, t->attr.ino, 1);
+		fspf_forget(im->work.v, ino, 1);
 	return r;
 }
 
@@ -82,7 +82,7 @@ static int copy_file(struct fspf_import *im, const char *name, uint64_t parent, 
 {
 	struct fspf_import_target t = {.parent = parent, .name = as};
 	const char *doing = "open";
-	int fd = open_source(fspf_hostdir_fd(&im->host), name, st);
+	int fd = fspf_import_open(fspf_hostdir_fd(&im->host), name, st);
 	int r = fd < 0 ? fd : 0;
 
 	if (!r) {
@@ -94,7 +94,7 @@ static int copy_file(struct fspf_import *im, const char *name, uint64_t parent, 
 		if (r)
 			fspf_import_target_discard(im->work.v, &t);
 		else
-			r = remember_link(im, st, &t);
+			r = remember_link(im, st, t.attr.ino);
 	}
 	if (fd >= 0)
 		close(fd);
@@ -119,14 +119,55 @@ static bool link_file(struct fspf_import *im, uint64_t parent, const char *name,
 	return !r;
 }
 
+static int renew_attributes(struct fspf_import *im, const char *name, struct stat *st,
+			    const struct fspf_attr *attr)
+{
+	const char *doing = "open";
+	int fd = fspf_import_open(fspf_hostdir_fd(&im->host), name, st);
+	int r = fd < 0 ? fd : 0;
+
+	if (!r)
+		r = fspf_import_attributes_renew(&im->work, fd, st, attr, &doing);
+	if (fd >= 0)
+		close(fd);
+	return fspf_work_problem(&im->work, r, doing);
+}
+
+/* What of it differs, if it is there; *ret_done: nothing is left to be copied. */
+static int update_file(struct fspf_import *im, const char *name, uint64_t parent, const char *as,
+		       struct stat *st, uint64_t linked, bool *ret_done)
+{
+	enum fspf_import_verdict verdict = FSPF_IMPORT_SAME;
+	struct fspf_attr attr;
+	int r = fspf_import_compare(im, name, parent, as, st, linked, &attr, &verdict);
+
+	*ret_done = verdict >= FSPF_IMPORT_ATTRIBUTES;
+	if (r || verdict == FSPF_IMPORT_NEW) {
+		*ret_done |= r != 0;
+		return fspf_work_problem(&im->work, r, "compare");
+	}
+	if (verdict == FSPF_IMPORT_ATTRIBUTES)
+		r = renew_attributes(im, name, st, &attr);
+	if (!*ret_done || linked)
+		fspf_forget(im->work.v, attr.ino, 1);
+	else if (!r)
+		r = remember_link(im, st, attr.ino);
+	if (*ret_done && linked)
+		fspf_import_link_used(&im->links, st, im->work.v);
+	return r;
+}
+
 int fspf_import_file(struct fspf_import *im, const char *name, uint64_t parent, const char *as,
 		     struct stat *st)
 {
 	uint64_t linked = st->st_nlink > 1 ? fspf_import_link_find(im->links, st) : 0;
 	uint64_t bytes = 0;
-	int r = 0;
+	bool done = false;
+	int r = im->update ? update_file(im, name, parent, as, st, linked, &done) : 0;
 
-	if (linked && link_file(im, parent, as, st, linked))
+	if (r || done)
+		;
+	else if (linked && link_file(im, parent, as, st, linked))
 		bytes = S_ISREG(st->st_mode) ? (uint64_t)st->st_size : 0;
 	else
 		r = copy_file(im, name, parent, as, st);
@@ -164,7 +205,7 @@ static int begin_directory(struct fspf_import *im, struct fspf_import_level *lev
 	struct fspf_volume *v = im->work.v;
 	int r = 0;
 
-	if (level->merged) {
+	if (level->merged && !im->update) {
 		r = fspf_removexattr(v, level->attr.ino, "system.posix_acl_default");
 		if (r == -ENODATA || r == -ENOTSUP)
 			r = 0;
@@ -180,6 +221,22 @@ static int begin_directory(struct fspf_import *im, struct fspf_import_level *lev
 	return r;
 }
 
+/* A directory that is new, or in whose place something else was, is told of. */
+static int update_directory(struct fspf_import *im, const char *name)
+{
+	uint64_t parent = top(im)->attr.ino;
+	struct fspf_attr old;
+	int r = fspf_lookup(im->work.v, parent, name, &old);
+
+	if (!r) {
+		fspf_forget(im->work.v, old.ino, 1);
+		if (S_ISDIR(old.mode))
+			return 0;
+		r = fspf_import_remove(im, parent, name);
+	}
+	return r && r != -ENOENT ? r : fspf_import_tell(im, '+');
+}
+
 /* *ret_entered tells whether there is a new innermost directory. */
 static int enter_directory(struct fspf_import *im, const char *name, bool *ret_entered)
 {
@@ -190,8 +247,11 @@ static int enter_directory(struct fspf_import *im, const char *name, bool *ret_e
 	if (r) {
 		r = fspf_work_problem(&im->work, r, "open");
 	} else {
-		r = fspf_import_directory(im->work.v, top(im)->attr.ino, name, &level.st,
-					  &level.attr, &level.merged);
+		if (im->update)
+			r = update_directory(im, name);
+		if (!r)
+			r = fspf_import_directory(im->work.v, top(im)->attr.ino, name, &level.st,
+						  &level.attr, &level.merged);
 		if (r)
 			r = fspf_work_problem(&im->work, r, "make");
 		else
@@ -203,14 +263,44 @@ static int enter_directory(struct fspf_import *im, const char *name, bool *ret_e
 	return r;
 }
 
-/* All of its contents are in: its own attributes, and up. */
+/* As the host's, or as they were before its entries changed. */
+static int update_attributes(struct fspf_import *im, struct fspf_import_level *level,
+			     const char **ret_doing)
+{
+	struct fspf_work *w = &im->work;
+	int fd = fspf_hostdir_fd(&im->host);
+	struct fspf_attr now;
+	int differ, r = fspf_getattr(w->v, level->attr.ino, &now);
+
+	*ret_doing = "compare";
+	if (r)
+		return r;
+	differ = fspf_import_attributes_differ(w, fd, &level->st, &level->attr);
+	if (differ < 0)
+		return differ;
+	if (differ)
+		r = fspf_import_tell(im, 'm');
+	if (!r && (differ || now.mtime.tv_sec != level->attr.mtime.tv_sec ||
+		   now.mtime.tv_nsec != level->attr.mtime.tv_nsec))
+		r = fspf_import_attributes_renew(w, fd, &level->st, &level->attr, ret_doing);
+	return r;
+}
+
+/* All of its contents are in: what is gone goes, its own attributes, and up. */
 static int leave_directory(struct fspf_import *im)
 {
 	struct fspf_import_level *level = top(im);
-	const char *doing = "";
-	int r = fspf_import_attributes(&im->work, fspf_hostdir_fd(&im->host), &level->st,
-				       &level->attr, level->merged, &doing);
+	const char *doing = "remove what is gone from";
+	int r = 0;
 
+	if (level->merged && im->update) {
+		r = fspf_import_remove_gone(im, fspf_hostdir_fd(&im->host), level->attr.ino);
+		if (!r)
+			r = update_attributes(im, level, &doing);
+	} else {
+		r = fspf_import_attributes(&im->work, fspf_hostdir_fd(&im->host), &level->st,
+					   &level->attr, level->merged || im->update, &doing);
+	}
 	r = fspf_work_problem(&im->work, r, doing);
 	if (!r)
 		r = fspf_hostdir_up(&im->host);
@@ -276,4 +366,5 @@ void fspf_import_free(struct fspf_import *im)
 	free(im->level);
 	fspf_import_links_free(&im->links, im->work.v);
 	fspf_hostdir_free(&im->host);
+	free(im->into);
 }

@@ -281,11 +281,15 @@ void fspf_inode_touch(struct fspf_inode *inode, unsigned which)
 }
 
 /* Blocks as stat(2) counts them: data on disk, promised, and waiting in memory.  Small contents
- * beside the inode count as one block, so that no tool takes the file for a hole. */
+ * beside the inode count as one block, so that no tool takes the file for a hole, and contents in
+ * place as many as they would have. */
 static uint64_t stat_blocks(const struct fspf_inode *inode)
 {
 	uint64_t blocks = inode->a.blocks + inode->a.unwritten;
 
+	if (inode->a.in_place)
+		return (inode->a.size + FSPF_BLOCK_SIZE - 1) / FSPF_BLOCK_SIZE *
+		       (FSPF_BLOCK_SIZE / 512);
 	if (S_ISREG(inode->a.mode) && blocks == 0 && inode->a.inlined && inode->a.size)
 		blocks = 1;
 	if (inode->pages.count > blocks)

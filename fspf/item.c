@@ -13,10 +13,13 @@
 #include "fspf/store.h"
 
 #define INODE_INLINED 1u
+#define INODE_IN_PLACE 2u
 
 static_assert(FSPF_EXTENT_SIZE_MAX <= MERKLE_VALUE_MAX, "an extent fits an item");
 static_assert(FSPF_EXTENT_BLOCKS_SHA * CRYPTO_SEAL_SIZE == FSPF_EXTENT_BLOCKS_GCM * CRYPTO_MAC_SIZE,
 	      "both classes fill the same tags");
+static_assert(FSPF_IN_PLACE_SIZE_MAX <= MERKLE_VALUE_MAX, "a digest and a path fit an item");
+static_assert(FSPF_VERITY_LEAVES * CRYPTO_DIGEST_SIZE <= MERKLE_VALUE_MAX, "leaves fit an item");
 static_assert(FSPF_INLINE_MAX <= MERKLE_VALUE_MAX, "inline contents fit an item");
 
 static void put_time(uint8_t *p, const struct timespec *t)
@@ -51,7 +54,8 @@ void fspf_inode_encode(const struct fspf_inode_item *inode, uint8_t out[static F
 	put_time(out + 84, &inode->mtime);
 	put_time(out + 96, &inode->ctime);
 	put_time(out + 108, &inode->btime);
-	put_le32(out + 120, inode->inlined ? INODE_INLINED : 0);
+	put_le32(out + 120,
+		 (inode->inlined ? INODE_INLINED : 0) | (inode->in_place ? INODE_IN_PLACE : 0));
 	put_le32(out + 124, 0);
 }
 
@@ -93,10 +97,13 @@ int fspf_inode_decode(const void *in, size_t len, struct fspf_inode_item *ret)
 	    get_time(p + 96, &i.ctime) || get_time(p + 108, &i.btime))
 		return -EBADMSG;
 	i.inlined = get_le32(p + 120) & INODE_INLINED;
-	if (get_le32(p + 120) & ~INODE_INLINED || get_le32(p + 124) || !mode_is_valid(i.mode) ||
-	    i.size > FSPF_FILE_SIZE_MAX || i.parent > FSPF_OBJECT_MAX)
+	i.in_place = get_le32(p + 120) & INODE_IN_PLACE;
+	if (get_le32(p + 120) & ~(INODE_INLINED | INODE_IN_PLACE) || get_le32(p + 124) ||
+	    !mode_is_valid(i.mode) || i.size > FSPF_FILE_SIZE_MAX || i.parent > FSPF_OBJECT_MAX)
 		return -EBADMSG;
 	if (i.inlined && (!S_ISREG(i.mode) || i.size > FSPF_INLINE_MAX))
+		return -EBADMSG;
+	if (i.in_place && (!S_ISREG(i.mode) || i.inlined))
 		return -EBADMSG;
 	*ret = i;
 	return 0;
@@ -211,4 +218,81 @@ void fspf_data_aad(const uint8_t identity[static MERKLE_IDENTITY_SIZE], uint64_t
 	memcpy(out + 20, "data", 4);
 	put_le64(out + 24, object);
 	put_le64(out + 32, block);
+}
+
+/* ---- contents in place ---- */
+
+/* One component, up to @end: neither "" nor "." nor "..". */
+static bool component_is_proper(const char *name, const char *end)
+{
+	size_t len = (size_t)(end - name);
+
+	return len && (len > 2 || memcmp(name, "..", len) != 0);
+}
+
+int fspf_host_path_check(const char *path, size_t *ret_len)
+{
+	size_t len = strnlen(path, FSPF_HOST_PATH_MAX + 1);
+	const char *name = path, *end;
+
+	if (len > FSPF_HOST_PATH_MAX)
+		return -ENAMETOOLONG;
+	do {
+		end = name + strcspn(name, "/");
+		if (!component_is_proper(name, end))
+			return -EINVAL;
+		name = end + 1;
+	} while (*end);
+	*ret_len = len;
+	return 0;
+}
+
+size_t fspf_in_place_encode(const struct fspf_in_place_item *i,
+			    uint8_t out[static FSPF_IN_PLACE_SIZE_MAX])
+{
+	size_t len = strlen(i->path);
+
+	memcpy(out, i->digest.b, sizeof(i->digest.b));
+	memcpy(out + sizeof(i->digest.b), i->path, len);
+	return sizeof(i->digest.b) + len;
+}
+
+int fspf_in_place_decode(const void *in, size_t len, struct fspf_in_place_item *ret)
+{
+	const uint8_t *p = in;
+	struct fspf_in_place_item i;
+	size_t path_len;
+
+	if (len <= sizeof(i.digest.b) || len > FSPF_IN_PLACE_SIZE_MAX)
+		return -EBADMSG;
+	memcpy(i.digest.b, p, sizeof(i.digest.b));
+	memcpy(i.path, p + sizeof(i.digest.b), len - sizeof(i.digest.b));
+	i.path[len - sizeof(i.digest.b)] = 0;
+	if (crypto_digest_is_zero(&i.digest) || fspf_host_path_check(i.path, &path_len) ||
+	    path_len != len - sizeof(i.digest.b))
+		return -EBADMSG;
+	*ret = i;
+	return 0;
+}
+
+size_t fspf_verity_encode(const struct fspf_verity_item *i,
+			  uint8_t out[static FSPF_VERITY_LEAVES * CRYPTO_DIGEST_SIZE])
+{
+	memcpy(out, i->leaf, i->count * sizeof(i->leaf[0]));
+	return i->count * sizeof(i->leaf[0]);
+}
+
+int fspf_verity_decode(const struct merkle_key *key, const void *in, size_t len,
+		       struct fspf_verity_item *ret)
+{
+	ret->first = key->offset;
+	ret->count = (uint32_t)(len / sizeof(ret->leaf[0]));
+	if (len == 0 || len > sizeof(ret->leaf) || len % sizeof(ret->leaf[0]) ||
+	    ret->first % FSPF_VERITY_LEAVES || ret->first > FSPF_FILE_SIZE_MAX / FSPF_BLOCK_SIZE)
+		return -EBADMSG;
+	memcpy(ret->leaf, in, len);
+	for (uint32_t i = 0; i < ret->count; i++)
+		if (crypto_digest_is_zero(&ret->leaf[i]))
+			return -EBADMSG;
+	return 0;
 }

@@ -18,12 +18,14 @@
 
 /* Types, in their order within an object. */
 enum fspf_item_type {
-	FSPF_ITEM_INODE = 1,  /* offset 0: attributes */
-	FSPF_ITEM_INLINE = 2, /* offset 0: a small file's contents, or a symlink's target */
-	FSPF_ITEM_XATTR = 3,  /* offset: name hash (48 bits), slot (8), piece (8) */
-	FSPF_ITEM_DIRENT = 4, /* offset: name hash (55 bits), slot (8) */
-	FSPF_ITEM_EXTENT = 5, /* offset: first block of the file that it covers */
-	FSPF_ITEM_ORPHAN = 6, /* object 0; offset: an object without a name, to be removed */
+	FSPF_ITEM_INODE = 1,	/* offset 0: attributes */
+	FSPF_ITEM_INLINE = 2,	/* offset 0: a small file's contents, or a symlink's target */
+	FSPF_ITEM_XATTR = 3,	/* offset: name hash (48 bits), slot (8), piece (8) */
+	FSPF_ITEM_DIRENT = 4,	/* offset: name hash (55 bits), slot (8) */
+	FSPF_ITEM_EXTENT = 5,	/* offset: first block of the file that it covers */
+	FSPF_ITEM_ORPHAN = 6,	/* object 0; offset: an object without a name, to be removed */
+	FSPF_ITEM_IN_PLACE = 7, /* offset 0: the contents' digest, and where on the host they are */
+	FSPF_ITEM_VERITY = 8,	/* offset: first block of the file whose leaf it has */
 };
 
 #define FSPF_OBJECT_BITS 48u
@@ -44,7 +46,8 @@ struct fspf_inode_item {
 	uint64_t entries;    /* of a directory */
 	uint32_t mode, nlink, uid, gid;
 	struct timespec atime, mtime, ctime, btime;
-	bool inlined; /* contents are in the INLINE item */
+	bool inlined;  /* contents are in the INLINE item */
+	bool in_place; /* contents are in a file of the host; extents, if any, mean nothing */
 };
 #define FSPF_INODE_SIZE 128u /* bytes */
 
@@ -115,6 +118,38 @@ void fspf_extent_seal(const struct fspf_extent *e, enum crypto_class class, uint
 #define FSPF_DATA_AAD_SIZE 40u
 void fspf_data_aad(const uint8_t identity[static MERKLE_IDENTITY_SIZE], uint64_t object,
 		   uint64_t block, uint8_t out[static FSPF_DATA_AAD_SIZE]);
+
+/*
+ * Contents in place: a file of the host, named relative to the region's directory there, whose
+ * fs-verity digest (merkle/verity.h) is known, and with it the leaf of each of its blocks.
+ */
+#define FSPF_HOST_PATH_MAX 2900u /* bytes, without a NUL */
+#define FSPF_VERITY_LEAVES 64u	 /* in one item, whose offset is a multiple of it: 2048 bytes */
+#define FSPF_IN_PLACE_SIZE_MAX (CRYPTO_DIGEST_SIZE + FSPF_HOST_PATH_MAX)
+
+struct fspf_in_place_item {
+	struct crypto_digest digest;
+	char path[FSPF_HOST_PATH_MAX + 1]; /* with a NUL */
+};
+
+/* Is it a path that leads nowhere but down?  0, -ENAMETOOLONG, or -EINVAL. */
+MUST_CHECK int fspf_host_path_check(const char *path, size_t *ret_len);
+
+/* The path is a proper one. */
+size_t fspf_in_place_encode(const struct fspf_in_place_item *i,
+			    uint8_t out[static FSPF_IN_PLACE_SIZE_MAX]);
+MUST_CHECK int fspf_in_place_decode(const void *in, size_t len, struct fspf_in_place_item *ret);
+
+struct fspf_verity_item {
+	uint64_t first; /* block of the file: the key's offset */
+	uint32_t count;
+	struct crypto_digest leaf[FSPF_VERITY_LEAVES];
+};
+
+size_t fspf_verity_encode(const struct fspf_verity_item *i,
+			  uint8_t out[static FSPF_VERITY_LEAVES * CRYPTO_DIGEST_SIZE]);
+MUST_CHECK int fspf_verity_decode(const struct merkle_key *key, const void *in, size_t len,
+				  struct fspf_verity_item *ret);
 
 static inline struct merkle_key fspf_key(uint64_t object, enum fspf_item_type type, uint64_t offset)
 {

@@ -265,7 +265,9 @@ static int make(struct fspf_volume *v, uint64_t parent, const struct making *m,
 	r = fspf_get_dir(v, parent, &dir);
 	if (r)
 		return r;
-	r = make_in(v, dir, m, ret);
+	r = fspf_region_writable(dir->region);
+	if (r == 0)
+		r = make_in(v, dir, m, ret);
 	fspf_inode_put(v, dir, 1);
 	return r;
 }
@@ -492,9 +494,11 @@ static int remove_from(struct fspf_volume *v, uint64_t parent, const char *name,
 		r = fspf_get_dir(v, parent, &dir);
 	if (r)
 		return r;
-	do
-		r = remove_name(v, dir, name, is_dir);
-	while (r == -EAGAIN);
+	do {
+		r = fspf_region_writable(dir->region);
+		if (r == 0)
+			r = remove_name(v, dir, name, is_dir);
+	} while (r == -EAGAIN);
 	fspf_inode_put(v, dir, 1);
 	return r;
 }

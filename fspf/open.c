@@ -19,6 +19,7 @@
 #include "fspf/credential.h"
 #include "fspf/error.h"
 #include "fspf/inode.h"
+#include "fspf/inplace.h"
 #include "fspf/scratch.h"
 
 #define DIRTY_DEFAULT (UINT64_C(256) << 20)
@@ -44,6 +45,7 @@ static void volume_free(struct fspf_volume *v)
 		return;
 	fspf_committer_stop(v);
 	fspf_inode_table_free(v->table);
+	fspf_inplace_free(v->inplace);
 	free_regions(v);
 	merkle_cache_free(v->cache);
 	fspf_space_free(v->stored.space);
@@ -110,6 +112,8 @@ static int volume_new(const struct fspf_open_params *params, struct fspf_volume 
 		r = fspf_inode_table_new(&v->table);
 	if (r == 0)
 		r = fspf_page_pool_new(&v->pages);
+	if (r == 0)
+		r = fspf_inplace_new(&v->inplace);
 	if (r)
 		volume_free(v);
 	else

@@ -4,7 +4,9 @@
  * makes, which go to the volume's store and space.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "fspf/inode.h"
 #include "fspf/volume.h"
@@ -132,6 +134,12 @@ int fspf_region_open(struct fspf_volume *v, const struct fspf_region_record *rec
 	region->class = fspf_class(record->protection);
 	region->flags = record->flags;
 	memcpy(region->host, record->host, sizeof(region->host));
+	region->in_place =
+		record->protection == FSPF_AUTHENTICATED && (record->flags & FSPF_REGION_KERNEL);
+	region->copy_up = record->flags & FSPF_REGION_COPY_UP;
+	/* Should it not be there, every read of contents says so. */
+	region->host_fd =
+		region->in_place ? open(record->host, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 	memcpy(region->prefix, record->prefix, sizeof(region->prefix));
 	memcpy(region->hash_key, record->hash_key, sizeof(region->hash_key));
 	fspf_identity(v, record->id, region->identity);
@@ -165,6 +173,8 @@ struct fspf_region *fspf_region_free(struct fspf_region *region)
 	merkle_free(region->tree);
 	crypto_sealer_free(region->sealer);
 	crypto_key_free(region->key);
+	if (region->host_fd >= 0)
+		close(region->host_fd);
 	free(region);
 	return NULL;
 }

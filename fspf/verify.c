@@ -79,7 +79,8 @@ static int verify_regions(struct verify *w, const char *prefix)
 		if (!w->region || (prefix && strcmp(prefix, w->region->prefix)))
 			continue;
 		found = true;
-		if (w->region->protection != FSPF_NOT_PROTECTED) /* or else there is nothing to check */
+		if (w->region->protection !=
+		    FSPF_NOT_PROTECTED) /* or else there is nothing to check */
 			r = verify_region(w);
 	}
 	return r ? r : (found ? 0 : -ENOENT);
@@ -117,7 +118,7 @@ static int conclude(const struct verify *w, struct fspf_error *err)
 {
 	const struct fspf_verify_result *result = w->result;
 
-	if (result->damaged_nodes || result->damaged_blocks)
+	if (result->damaged_nodes || result->damaged_blocks || w->host_damaged)
 		return fspf_fail(
 			err, -EBADMSG,
 			"what is damaged was changed on the storage; restore it from a copy",

@@ -23,6 +23,7 @@
 #define FSPF_FSPF_VERIFY_H
 
 #include "fspf/extent.h"
+#include "fspf/inplace.h"
 #include "fspf/xattr.h"
 
 /* What can be inconsistent about an object; the texts are in verify_report.c, in this order. */
@@ -33,6 +34,7 @@ enum verify_problem {
 	VERIFY_INLINE,	 /* and the inode disagree */
 	VERIFY_TARGET,	 /* of a symbolic link */
 	VERIFY_CONTENTS, /* of something that cannot have any */
+	VERIFY_IN_PLACE, /* what is said of contents in place is malformed or incomplete */
 	VERIFY_XATTR,	 /* malformed, misplaced or incomplete */
 	VERIFY_DIRENT,	 /* does not decode */
 	VERIFY_PLACE,	 /* of an entry is not its name's */
@@ -70,6 +72,7 @@ struct verify_object {
 	bool inode;   /* its INODE item was read */
 	bool orphan;  /* it has an ORPHAN item */
 	bool damaged; /* something of it does not verify */
+	char *host;   /* what is wrong with its file on the host, in words; NULL: nothing known */
 	UT_hash_handle hh;
 };
 
@@ -95,7 +98,13 @@ struct verify_at {
 	uint64_t blocks, unwritten; /* of its extents so far */
 	uint64_t next;		    /* block behind the last extent */
 	uint64_t entries;
+	bool in_place; /* it has the IN_PLACE item */
+	uint64_t leaves;
+	struct merkle_verity *verity; /* of the leaves so far; NULL: not all have come */
+	/* From here on nothing is cleared for the next object. */
 	struct verify_place place;
+	struct fspf_in_place_item said; /* in_place */
+	int host_fd;			/* of its file on the host; -1: not to be read */
 };
 
 /* Items that a node which does not verify may have held. */
@@ -128,6 +137,7 @@ struct verify {
 
 	struct fspf_space *reached; /* blocks */
 	bool reached_unknown;	    /* not all of them could be found out */
+	bool host_damaged;	    /* some file of the host */
 
 	/* Of the region at hand. */
 	struct fspf_region *region;
@@ -172,6 +182,16 @@ MUST_CHECK int verify_object_item(struct verify *w, const struct merkle_key *key
 void verify_object_end(struct verify *w);
 /* An extent that decodes: the map alone, not the blocks. */
 void verify_object_extent(struct verify *w, const struct fspf_extent *e);
+
+/* ---- contents in place (verify_inplace.c): the items as they come, with the host's file, and the
+ * end of any object ---- */
+
+MUST_CHECK int verify_in_place_item(struct verify *w, const struct merkle_key *key,
+				    const void *value, size_t len);
+MUST_CHECK int verify_in_place_leaves(struct verify *w, const struct merkle_key *key,
+				      const void *value, size_t len);
+/* @sound: items that should be there are. */
+void verify_in_place_end(struct verify *w, bool sound);
 
 /* ---- what objects say of each other, and the record of all (verify_names.c) ---- */
 

@@ -2,7 +2,8 @@
 /*
  * fspf/verify_object.c - the items of one object, against its inode and each other
  *
- * They come in the order of their types: inode, inline contents, attributes, entries, extents.  So
+ * They come in the order of their types: inode, inline contents, attributes, entries, extents,
+ * contents in place.  So
  * each can be checked as it passes, and what must be there and how often when the object ends.  An
  * orphan may have lost any of its items already (docs/format.md, "ORPHAN"), and an object in a
  * damaged node's range as well: of these nothing is expected.
@@ -43,6 +44,7 @@ void verify_objects_free(struct verify *w)
 
 	HASH_ITER (hh, w->objects, o, next) {
 		HASH_DEL(w->objects, o);
+		free(o->host);
 		free(o);
 	}
 }
@@ -65,6 +67,7 @@ int verify_object_begin(struct verify *w, uint64_t object)
 		return r;
 	memset(at, 0, offsetof(struct verify_at, place));
 	at->place.n = 0;
+	at->host_fd = -1;
 	at->xattr.region = w->region;
 	at->o = o;
 	return 0;
@@ -202,6 +205,12 @@ int verify_object_item(struct verify *w, const struct merkle_key *key, const voi
 	case FSPF_ITEM_DIRENT:
 		r = take_dirent(w, key, value, len);
 		break;
+	case FSPF_ITEM_IN_PLACE:
+		r = verify_in_place_item(w, key, value, len);
+		break;
+	case FSPF_ITEM_VERITY:
+		r = verify_in_place_leaves(w, key, value, len);
+		break;
 	default:
 		verify_problem(w->at.o, VERIFY_ITEM);
 	}
@@ -250,11 +259,15 @@ void verify_object_end(struct verify *w)
 {
 	struct verify_at *at = &w->at;
 	struct verify_object *o = at->o;
+	bool sound;
 
-	at->o = NULL;
-	if (!o || !o->inode || o->orphan || o->nlink == 0 || verify_is_hidden(w, o->object))
+	if (!o)
 		return;
-	at->o = o;
+	sound = o->inode && !o->orphan && o->nlink && !verify_is_hidden(w, o->object);
+	verify_in_place_end(w, sound);
+	at->o = sound ? o : NULL;
+	if (!sound)
+		return;
 	if (S_ISREG(at->inode.mode))
 		end_regular(at);
 	else if (S_ISLNK(at->inode.mode))

@@ -15,7 +15,7 @@
 #include "fspf/verify.h"
 
 #define PATH_SIZE 4096u
-#define LINE_SIZE (PATH_SIZE + 512u)
+#define LINE_SIZE (PATH_SIZE + FSPF_HOST_PATH_MAX + 512u)
 
 static const char *const problem_text[VERIFY_PROBLEMS] = {
 	[VERIFY_NUMBER] = "no file has been given its number yet",
@@ -24,6 +24,7 @@ static const char *const problem_text[VERIFY_PROBLEMS] = {
 	[VERIFY_INLINE] = "its inode and its inline contents disagree",
 	[VERIFY_TARGET] = "its target is malformed",
 	[VERIFY_CONTENTS] = "it has contents, and its type has none",
+	[VERIFY_IN_PLACE] = "what it says of its contents in place is malformed or incomplete",
 	[VERIFY_XATTR] = "an extended attribute is malformed, misplaced or incomplete",
 	[VERIFY_DIRENT] = "an entry does not decode",
 	[VERIFY_PLACE] = "an entry does not lie in its name's place",
@@ -123,7 +124,9 @@ static void tell_object(struct verify *w, const struct verify_object *o, bool da
 	char path[PATH_SIZE];
 
 	path_of(w, o, path);
-	if (damaged)
+	if (damaged && o->host)
+		verify_tell(w, "damaged: %s (host file %s)", path, o->host);
+	else if (damaged)
 		verify_tell(w, "damaged: %s", path);
 	for (unsigned i = 0; i < VERIFY_PROBLEMS; i++) {
 		if (!verify_has(o, i))

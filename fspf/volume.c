@@ -62,7 +62,9 @@ static int promise(struct fspf_region *region, uint64_t count, bool frees)
 /* Why nothing may be changed in @region, or 0. */
 static int refusal(const struct fspf_region *region)
 {
-	return region->v->read_only || atomic_load(&region->v->failed) ? -EROFS : 0;
+	if (region->v->read_only || atomic_load(&region->v->failed))
+		return -EROFS;
+	return fspf_region_writable(region);
 }
 
 int fspf_promise(struct fspf_region *region, uint64_t count)

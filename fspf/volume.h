@@ -29,6 +29,7 @@
 #ifndef FSPF_FSPF_VOLUME_H
 #define FSPF_FSPF_VOLUME_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -41,6 +42,7 @@
 struct fspf_inode_table;
 struct fspf_page_pool;
 struct fspf_committer;
+struct fspf_inplace;
 
 /* One region of the open volume. */
 struct fspf_region {
@@ -65,6 +67,12 @@ struct fspf_region {
 	 */
 	struct fspf_region *cover;
 	uint64_t cover_object;
+	/* Contents in place (fspf/inplace.h): the host's directory that they lie below, O_PATH; -1:
+	 * not in place, or it was not there when the region was opened.  Whoever opens the region
+	 * sets all three; the descriptor is the region's. */
+	int host_fd;
+	bool in_place;
+	bool copy_up; /* contents may change: they are copied into the volume first */
 };
 
 struct fspf_volume {
@@ -81,9 +89,10 @@ struct fspf_volume {
 	struct fspf_anchor *anchor;
 	bool read_only;
 	bool peek;
-	bool authoring;	     /* a tool that builds regions: none is ephemeral now */
-	bool ephemeral;	     /* every region is, and nothing is ever published */
-	atomic_bool closing; /* what is in scratch space is of no more use */
+	bool authoring;		      /* a tool that builds regions: none is ephemeral now */
+	bool ephemeral;		      /* every region is, and nothing is ever published */
+	atomic_bool closing;	      /* what is in scratch space is of no more use */
+	struct fspf_inplace *inplace; /* open files of the host */
 
 	/* The last committed state; changed by the committer alone, under state_lock. */
 	pthread_mutex_t state_lock;
@@ -158,6 +167,12 @@ void fspf_report_text(struct fspf_volume *v, int code, const char *fmt, ...) PRI
 static inline uint64_t fspf_ino(const struct fspf_region *region, uint64_t object)
 {
 	return (uint64_t)region->id << FSPF_OBJECT_BITS | object;
+}
+
+/* May files of @region be changed, apart from what the volume says?  0 or -EROFS. */
+static inline int fspf_region_writable(const struct fspf_region *region)
+{
+	return region->in_place && !region->copy_up && !region->v->authoring ? -EROFS : 0;
 }
 
 /* The region of an inode number; NULL: there is none, or it is locked (its tree is not open). */

@@ -60,6 +60,7 @@ static void inode_json(json_t *json, const void *value, size_t len)
 	json_object_set_new(json, "generation", json_number(i.generation));
 	json_object_set_new(json, "parent", json_number(i.parent));
 	json_object_set_new(json, "inlined", json_boolean(i.inlined));
+	json_object_set_new(json, "in_place", json_boolean(i.in_place));
 	set_time(json, "atime", &i.atime);
 	set_time(json, "mtime", &i.mtime);
 	set_time(json, "ctime", &i.ctime);
@@ -114,6 +115,30 @@ static void extent_json(json_t *json, enum crypto_class class, const struct merk
 	}
 }
 
+static void in_place_json(json_t *json, const void *value, size_t len)
+{
+	struct fspf_in_place_item i;
+
+	if (fspf_in_place_decode(value, len, &i)) {
+		json_object_set_new(json, "error", json_string("malformed"));
+	} else {
+		json_object_set_new(json, "digest", json_hex(i.digest.b, sizeof(i.digest.b)));
+		json_object_set_new(json, "host_path", json_name(i.path));
+	}
+}
+
+static void verity_json(json_t *json, const struct merkle_key *key, const void *value, size_t len)
+{
+	struct fspf_verity_item i;
+
+	if (fspf_verity_decode(key, value, len, &i)) {
+		json_object_set_new(json, "error", json_string("malformed"));
+	} else {
+		json_object_set_new(json, "first_block", json_number(i.first));
+		json_object_set_new(json, "blocks", json_number(i.count));
+	}
+}
+
 /* A first piece begins with the length of the name, and the name; it has number 0. */
 static void xattr_json(json_t *json, const struct merkle_key *key, const void *value, size_t len)
 {
@@ -131,9 +156,10 @@ static void xattr_json(json_t *json, const struct merkle_key *key, const void *v
 static const char *item_kind(uint8_t type)
 {
 	static const char *const names[] = {
-		[FSPF_ITEM_INODE] = "inode",   [FSPF_ITEM_INLINE] = "inline",
-		[FSPF_ITEM_XATTR] = "xattr",   [FSPF_ITEM_DIRENT] = "dirent",
-		[FSPF_ITEM_EXTENT] = "extent", [FSPF_ITEM_ORPHAN] = "orphan",
+		[FSPF_ITEM_INODE] = "inode",	   [FSPF_ITEM_INLINE] = "inline",
+		[FSPF_ITEM_XATTR] = "xattr",	   [FSPF_ITEM_DIRENT] = "dirent",
+		[FSPF_ITEM_EXTENT] = "extent",	   [FSPF_ITEM_ORPHAN] = "orphan",
+		[FSPF_ITEM_IN_PLACE] = "in place", [FSPF_ITEM_VERITY] = "verity",
 	};
 
 	return type < ARRAY_LEN(names) && names[type] ? names[type] : "unknown";
@@ -159,6 +185,12 @@ json_t *dump_item_json(const struct fspf_region_record *region, const struct mer
 		break;
 	case FSPF_ITEM_EXTENT:
 		extent_json(json, fspf_class(region->protection), key, value, len);
+		break;
+	case FSPF_ITEM_IN_PLACE:
+		in_place_json(json, value, len);
+		break;
+	case FSPF_ITEM_VERITY:
+		verity_json(json, key, value, len);
 		break;
 	default:
 		json_object_set_new(json, "bytes", json_number(len));

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A second reader of volumes, written from docs/format.md alone.
 
-	fspf_reader.py VOLUME [--key-file FILE] [--tag HEX] [--times] [--no-list]
+	fspf_reader.py VOLUME [--key-file FILE] [--tag HEX] [--host PREFIX=DIR]... [--times] [--no-list]
 
 Verifies everything that it can reach: header, key slots, root record, session table, every node and
 every block, and what items say of each other.  Prints a line an entry of all regions that it can
@@ -20,6 +20,7 @@ import collections
 import hashlib
 import hmac
 import os
+import stat
 import struct
 import sys
 
@@ -32,7 +33,7 @@ HEAD_BLOCKS = 64
 SLOT_BLOCKS = 16
 ENCRYPTED, AUTHENTICATED = 1, 2
 SPACE_REGION = 65535
-INODE, INLINE, XATTR, DIRENT, EXTENT, ORPHAN = range(1, 7)
+INODE, INLINE, XATTR, DIRENT, EXTENT, ORPHAN, IN_PLACE, VERITY = range(1, 9)
 OBJECT_MAX = 2**48 - 1
 FILE_SIZE_MAX = 2**63 - 4096
 VALUE_MAX = 3072
@@ -90,6 +91,15 @@ def gcm_open(aead, counter, tag, aad, data):
         return aead.decrypt(bytes(4) + struct.pack("<Q", counter), data + tag, aad)
     except InvalidTag:
         return None
+
+
+def fs_verity(leaves, size):
+    """The digest of a file with these hashes of its blocks."""
+    level = leaves or bytes(32)
+    while len(level) > 32:
+        blocks = (level[at:at + BLOCK].ljust(BLOCK, b"\0") for at in range(0, len(level), BLOCK))
+        level = b"".join(sha256(block) for block in blocks)
+    return sha256(struct.pack("<4BIQ32s", 1, 1, 12, 0, 0, size, level).ljust(256, b"\0"))
 
 
 def rotate(x, n, bits):
@@ -174,6 +184,23 @@ class Store:
         segment, block = divmod(address, self.segment_blocks)
         must(segment > 0 and block + count <= self.segment_blocks, "block %d cannot be one" % address)
         return self.segment(segment, block, count)
+
+
+def open_beneath(top, path):
+    """The host's regular file, through no symbolic link."""
+    at = os.open(top, os.O_PATH | os.O_DIRECTORY)
+    names = path.split(b"/")
+    try:
+        for name in names:
+            flags = os.O_PATH | os.O_DIRECTORY if name is not names[-1] else os.O_RDONLY | os.O_NONBLOCK
+            below = os.open(name, flags | os.O_NOFOLLOW, dir_fd=at)
+            os.close(at)
+            at = below
+        must(stat.S_ISREG(os.fstat(at).st_mode), "the host's file is not a regular one")
+    except OSError as e:
+        os.close(at)
+        raise Damage("the host's file: %s" % e) from e
+    return at
 
 
 # ---- The head
@@ -502,10 +529,11 @@ class Inode:
         times = [struct.unpack_from("<qI", value, at) for at in (72, 84, 96, 108)]
         flags, reserved = struct.unpack_from("<2I", value, 120)
         self.type = TYPES.get(self.mode & 0o170000)
-        self.inlined = flags == 1
-        must(self.type and self.mode < 0o200000 and flags < 2 and reserved == 0 and self.size <= FILE_SIZE_MAX
+        self.inlined, self.in_place = flags == 1, flags == 2
+        must(self.type and self.mode < 0o200000 and flags < 3 and reserved == 0 and self.size <= FILE_SIZE_MAX
              and self.parent <= OBJECT_MAX and all(t[1] < 10**9 for t in times), "an inode is malformed")
         must(not self.inlined or (self.type == "file" and self.size <= VALUE_MAX), "an inode is falsely inlined")
+        must(not self.in_place or self.type == "file", "an inode is falsely in place")
         self.times = [t[0] * 10**9 + t[1] for t in times]  # access, contents, attributes, birth
 
 
@@ -534,7 +562,22 @@ class Object:
         self.xattrs = {}  # offset: value
         self.entries = {}  # name: (object, type)
         self.extents = []
+        self.in_place = None  # (digest, host path)
+        self.leaves = {}  # first block: hashes
         self.names = 0  # entries that name it
+
+    def check_in_place(self):
+        must(self.in_place, "the host's file is not said")
+        digest, path = self.in_place
+        must(not is_zero(digest) and 1 <= len(path) <= 2900 and b"\0" not in path
+             and all(name not in (b"", b".", b"..") for name in path.split(b"/")), "the host's file is said wrongly")
+        blocks = -(-self.inode.size // BLOCK)
+        must(sorted(self.leaves) == list(range(0, blocks, 64))
+             and all(len(hashes) == min(64, blocks - first) * 32 for first, hashes in self.leaves.items()),
+             "hashes of blocks are missing, or too many")
+        leaves = b"".join(self.leaves[first] for first in sorted(self.leaves))
+        must(all(not is_zero(leaves[at:at + 32]) for at in range(0, len(leaves), 32)), "a block's hash is zero")
+        must(fs_verity(leaves, self.inode.size) == digest, "the digest is not that of the blocks' hashes")
 
     def contents_of_link(self):
         target = b"".join(self.inline[i] for i in sorted(self.inline))
@@ -640,6 +683,11 @@ class Region:
             self.entry_item(object_, offset, value)
         elif type_ == EXTENT:
             object_.extents.append(Extent(offset, value, self.entry.class_))
+        elif type_ == IN_PLACE:
+            must(offset == 0, "an item of contents in place has an offset")
+            object_.in_place = (value[:32], value[32:])
+        elif type_ == VERITY:
+            object_.leaves[offset] = value
         else:
             must(False, "an item has the unknown type %d" % type_)
 
@@ -690,9 +738,13 @@ class Region:
                  "inline contents are malformed")
         else:
             must(not object_.inline, "there are inline contents that should not be")
+        if inode.in_place and number not in self.orphans:
+            object_.check_in_place()
+        must(inode.in_place or number in self.orphans or not (object_.in_place or object_.leaves),
+             "there are items of contents in place that should not be")
         must(inode.type == "file" or not object_.extents, "something that is no file has extents")
         must(inode.type in ("file", "link") or inode.size == 0, "something has a size that cannot have one")
-        if inode.type == "file":
+        if inode.type == "file" and not (inode.in_place and number in self.orphans):
             self.digests[number] = self.contents(number, object_)
             must(inode.blocks == sum(e.count for e in object_.extents if e.address)
                  and inode.unwritten == sum(e.count for e in object_.extents if not e.address),
@@ -716,13 +768,33 @@ class Region:
         contents, next_block = Contents(object_.inode.size), 0
         if object_.inode.inlined:
             contents.put(0, object_.inline[0])
+        known = None
+        if object_.inode.in_place:
+            known = self.contents_in_place(object_)
         for extent in object_.extents:
             must(extent.first >= next_block, "extents overlap")
             next_block = extent.first + extent.count
             if extent.address:
                 for block, data in self.blocks_of(number, extent):
-                    contents.put(block * BLOCK, data)
-        return contents.end()
+                    if not known:
+                        contents.put(block * BLOCK, data)
+        return known or contents.end()
+
+    def contents_in_place(self, object_):
+        """SHA-256 of the host's file, whose blocks are verified; where it is not known: its fs-verity digest."""
+        digest, path = object_.in_place
+        if self.entry.prefix not in self.volume.host:
+            return "verity:" + digest.hex()
+        contents = hashlib.sha256()
+        with os.fdopen(open_beneath(self.volume.host[self.entry.prefix], path), "rb") as f:
+            must(os.fstat(f.fileno()).st_size == object_.inode.size, "the host's file has another size")
+            for first in sorted(object_.leaves):
+                for i in range(0, len(object_.leaves[first]), 32):
+                    data = f.read(BLOCK)
+                    must(sha256(data.ljust(BLOCK, b"\0")) == object_.leaves[first][i:i + 32],
+                         "block %d of the host's file does not verify" % (first + i // 32))
+                    contents.update(data)
+        return contents.hexdigest()
 
     def check_counts(self):
         inodes = [o.inode for o in self.objects.values() if o.inode]
@@ -807,8 +879,9 @@ def map_runs(value, blocks):
 
 
 class Volume:
-    def __init__(self, path, key, tag):
+    def __init__(self, path, key, tag, host=None):
         self.damages = 0
+        self.host = host or {}  # prefix of a region: directory of its contents in place
         self.store = Store(path)
         self.header = Header(self.store.segment(0, 0, 1))
         self.store.segment_blocks = self.header.segment_blocks
@@ -933,13 +1006,16 @@ def main():
     parser.add_argument("volume")
     parser.add_argument("--key-file")
     parser.add_argument("--tag")
+    parser.add_argument("--host", metavar="PREFIX=DIR", action="append", default=[],
+                        help="where the contents in place of a region are; else only what is said of them is checked")
     parser.add_argument("--times", action="store_true", help="all four times")
     parser.add_argument("--no-list", action="store_true", help="verify alone")
     args = parser.parse_args()
     sys.setrecursionlimit(20000)
     try:
         volume = Volume(args.volume, read_key(args.key_file) if args.key_file else None,
-                        bytes.fromhex(args.tag) if args.tag else None)
+                        bytes.fromhex(args.tag) if args.tag else None,
+                        dict(os.fsencode(pair).split(b"=", 1) for pair in args.host))
         volume.verify()
     except (Damage, WrongTag, WrongKey) as e:
         print("%s: %s" % ("damaged" if isinstance(e, Damage) else "refused", e), file=sys.stderr)

@@ -291,6 +291,9 @@ bool volume_check(struct fspf_volume *v, struct volume_check_result *ret)
 	const struct fspf_blob *sessions = &v->root->sessions;
 	uint64_t unwritten = 0;
 
+	/* Just opened, the volume may not know yet what is in use: asking for nothing waits. */
+	if (v->stored.space && fspf_space_promise(v->stored.space, 0, 0))
+		c.sound = false;
 	for (uint32_t i = 0; i < v->root->nregions; i++)
 		unwritten += check_region(&c, i);
 	if (sessions->addr)

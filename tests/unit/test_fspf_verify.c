@@ -311,7 +311,7 @@ static void inode_short(struct sample *m)
 
 static void item_unknown(struct sample *m)
 {
-	put(m, m->f, 7, 0, "x", 1);
+	put(m, m->f, 9, 0, "x", 1);
 }
 
 static void inline_offset(struct sample *m)
