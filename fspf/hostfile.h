@@ -18,8 +18,9 @@
 
 #include "crypto/base.h"
 
-#define FSPF_HOSTFILES_KEPT 128u /* a process may have 1024 descriptors, and the store uses some   \
-				  */
+#define FSPF_HOSTFILES_KEPT                                                                        \
+	128u /* a process may have 1024 descriptors, and the store uses some                       \
+	      */
 
 /* A descriptor for reading the regular file @path below the directory @at, or a negative errno:
  * -ENOENT, also when @at is -1; -ENOTDIR, -ELOOP: something else is on the way; -EINVAL: it is no
