@@ -4,6 +4,9 @@
  *
  * Locks, outermost first; whoever holds one may take only those below it:
  *
+ * 0. copying up, a mutex for some inodes each (fspf/copyup.c): while contents in place become
+ *    ordinary ones
+ *
  * 1. gate, read-write: shared by whatever changes anything, exclusive for the instant in which a
  *    commit freezes the volume
  *
@@ -16,8 +19,8 @@
  * 5. the locks of space, page pool and committer: leaves
  *
  * Lookups, attribute reads, directory reads and file reads take neither names nor gate.  No lock
- * but the gate (shared), names and an inode's is held across I/O, and those only for tree nodes
- * that are not cached and for the blocks at the edges of an unaligned write.
+ * but that of copying up, the gate (shared), names and an inode's is held across I/O, and those
+ * only for tree nodes that are not cached and for the blocks at the edges of an unaligned write.
  *
  * Sessions: V1..V4 below are the volume's own invariants.
  *   V1  What a root names was durable before the root was written (fspf/commit.c).
