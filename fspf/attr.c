@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#include "fspf/dispatch.h"
 #include "fspf/copyup.h"
 #include "fspf/dir.h"
 #include "fspf/file.h"
@@ -23,11 +24,13 @@ static void attr_of(struct fspf_inode *inode, struct fspf_attr *ret)
 static int get_child(struct fspf_region *region, uint64_t object, struct fspf_attr *ret)
 {
 	struct fspf_region *over = fspf_region_covering(region, object);
-	uint64_t ino = over ? fspf_ino(over, FSPF_OBJECT_ROOT) : fspf_ino(region, object);
 	struct fspf_inode *inode;
 	struct fspf_attr attr;
-	int r = fspf_inode_get(region->v, ino, &inode);
+	int r;
 
+	if (over)
+		return fspf_reference_top(over, ret);
+	r = fspf_inode_get(region->v, fspf_ino(region, object), &inode);
 	if (r) /* an entry without its inode is damage, unless it was unlinked meanwhile */
 		return r;
 	attr_of(inode, &attr);
@@ -75,7 +78,7 @@ static int lookup_in(struct fspf_volume *v, struct fspf_inode *dir, const char *
 	return r ? r : get_child(dir->region, d.object, ret);
 }
 
-int fspf_lookup(struct fspf_volume *v, uint64_t parent, const char *name, struct fspf_attr *ret)
+int fspf_tree_lookup(struct fspf_volume *v, uint64_t parent, const char *name, struct fspf_attr *ret)
 {
 	struct fspf_inode *dir;
 	int r = fspf_inode_get(v, parent, &dir);
@@ -87,7 +90,7 @@ int fspf_lookup(struct fspf_volume *v, uint64_t parent, const char *name, struct
 	return r;
 }
 
-int fspf_reference(struct fspf_volume *v, uint64_t ino, struct fspf_attr *ret)
+int fspf_tree_reference(struct fspf_volume *v, uint64_t ino, struct fspf_attr *ret)
 {
 	struct fspf_inode *inode;
 	struct fspf_attr attr;
@@ -104,7 +107,7 @@ int fspf_reference(struct fspf_volume *v, uint64_t ino, struct fspf_attr *ret)
 	return 0;
 }
 
-void fspf_forget(struct fspf_volume *v, uint64_t ino, uint64_t n)
+void fspf_tree_forget(struct fspf_volume *v, uint64_t ino, uint64_t n)
 {
 	struct fspf_inode *inode;
 
@@ -113,7 +116,7 @@ void fspf_forget(struct fspf_volume *v, uint64_t ino, uint64_t n)
 	fspf_inode_put(v, inode, n + 1);
 }
 
-int fspf_getattr(struct fspf_volume *v, uint64_t ino, struct fspf_attr *ret)
+int fspf_tree_getattr(struct fspf_volume *v, uint64_t ino, struct fspf_attr *ret)
 {
 	struct fspf_inode *inode;
 	int r = fspf_inode_get(v, ino, &inode);
@@ -215,7 +218,7 @@ static int set_attr(struct fspf_volume *v, struct fspf_inode *inode, uint32_t se
 	return r;
 }
 
-int fspf_setattr(struct fspf_volume *v, uint64_t ino, uint32_t set, const struct fspf_attr *attr,
+int fspf_tree_setattr(struct fspf_volume *v, uint64_t ino, uint32_t set, const struct fspf_attr *attr,
 		 struct fspf_attr *ret)
 {
 	struct fspf_attr after;

@@ -25,6 +25,7 @@
 #include <linux/falloc.h>
 #include <sys/stat.h>
 
+#include "fspf/dispatch.h"
 #include "fspf/commit.h"
 #include "fspf/copyup.h"
 #include "fspf/extent_walk.h"
@@ -467,7 +468,7 @@ static int set_range(struct op *o, uint64_t offset, uint64_t size)
 	return 0;
 }
 
-int fspf_fallocate(struct fspf_volume *v, uint64_t ino, int mode, uint64_t offset, uint64_t size)
+int fspf_tree_fallocate(struct fspf_volume *v, uint64_t ino, int mode, uint64_t offset, uint64_t size)
 {
 	struct op o = {.v = v};
 	int r = size ? set_mode(&o, mode) : -EINVAL;

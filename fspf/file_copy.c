@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "fspf/dispatch.h"
 #include "fspf/volume.h"
 
 #define B FSPF_BLOCK_SIZE
@@ -42,7 +43,7 @@ static ssize_t copy_bytes(struct fspf_volume *v, uint64_t from, uint64_t from_of
 	return done ? (ssize_t)done : n;
 }
 
-ssize_t fspf_copy_range(struct fspf_volume *v, uint64_t from, uint64_t from_offset, uint64_t to,
+ssize_t fspf_tree_copy_range(struct fspf_volume *v, uint64_t from, uint64_t from_offset, uint64_t to,
 			uint64_t to_offset, size_t size)
 {
 	const struct fspf_region *region = fspf_region_of(v, to);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "fspf/dispatch.h"
 #include "fspf/extent.h"
 #include "fspf/file.h"
 #include "fspf/flush.h"
@@ -221,7 +222,7 @@ static size_t clamp(struct fspf_inode *inode, uint64_t offset, size_t size)
 	return offset >= end ? 0 : (size_t)min_u64(size, end - offset);
 }
 
-ssize_t fspf_read(struct fspf_volume *v, uint64_t ino, uint64_t offset, void *data, size_t size)
+ssize_t fspf_tree_read(struct fspf_volume *v, uint64_t ino, uint64_t offset, void *data, size_t size)
 {
 	struct fspf_inode *inode;
 	size_t done = 0, want;

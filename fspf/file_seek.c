@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fspf/dispatch.h"
 #include "fspf/extent_walk.h"
 #include "fspf/flush.h"
 
@@ -109,7 +110,7 @@ static int seek_locked(struct fspf_inode *inode, uint64_t offset, int whence, ui
 	return r;
 }
 
-int fspf_seek(struct fspf_volume *v, uint64_t ino, uint64_t offset, int whence,
+int fspf_tree_seek(struct fspf_volume *v, uint64_t ino, uint64_t offset, int whence,
 	      uint64_t *ret_offset)
 {
 	struct fspf_inode *inode;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "fspf/dispatch.h"
 #include "fspf/commit.h"
 #include "fspf/copyup.h"
 #include "fspf/extent_walk.h"
@@ -269,7 +270,7 @@ static int write_some(struct fspf_volume *v, struct fspf_inode *inode, uint64_t 
 	return r;
 }
 
-ssize_t fspf_write(struct fspf_volume *v, uint64_t ino, uint64_t offset, const void *data,
+ssize_t fspf_tree_write(struct fspf_volume *v, uint64_t ino, uint64_t offset, const void *data,
 		   size_t size, unsigned flags)
 {
 	struct fspf_inode *inode;

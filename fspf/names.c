@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#include "fspf/dispatch.h"
 #include "fspf/commit.h"
 #include "fspf/names.h"
 #include "fspf/xattr.h"
@@ -272,7 +273,7 @@ static int make(struct fspf_volume *v, uint64_t parent, const struct making *m,
 	return r;
 }
 
-int fspf_create_file(struct fspf_volume *v, uint64_t parent, const char *name, uint32_t mode,
+int fspf_tree_create_file(struct fspf_volume *v, uint64_t parent, const char *name, uint32_t mode,
 		     uint64_t rdev, const struct fspf_caller *caller, struct fspf_attr *ret)
 {
 	struct making m = {.name = name, .mode = mode & (S_IFMT | 07777), .caller = caller};
@@ -293,7 +294,7 @@ int fspf_create_file(struct fspf_volume *v, uint64_t parent, const char *name, u
 	return make(v, parent, &m, ret);
 }
 
-int fspf_symlink(struct fspf_volume *v, uint64_t parent, const char *name, const char *target,
+int fspf_tree_symlink(struct fspf_volume *v, uint64_t parent, const char *name, const char *target,
 		 const struct fspf_caller *caller, struct fspf_attr *ret)
 {
 	struct making m = {
@@ -305,7 +306,7 @@ int fspf_symlink(struct fspf_volume *v, uint64_t parent, const char *name, const
 	return len > FSPF_SYMLINK_MAX ? -ENAMETOOLONG : make(v, parent, &m, ret);
 }
 
-int fspf_tmpfile(struct fspf_volume *v, uint64_t parent, uint32_t mode,
+int fspf_tree_tmpfile(struct fspf_volume *v, uint64_t parent, uint32_t mode,
 		 const struct fspf_caller *caller, struct fspf_attr *ret)
 {
 	struct making m = {.mode = S_IFREG | (mode & 07777), .caller = caller};
@@ -313,7 +314,7 @@ int fspf_tmpfile(struct fspf_volume *v, uint64_t parent, uint32_t mode,
 	return make(v, parent, &m, ret);
 }
 
-ssize_t fspf_readlink(struct fspf_volume *v, uint64_t ino, char *target, size_t size)
+ssize_t fspf_tree_readlink(struct fspf_volume *v, uint64_t ino, char *target, size_t size)
 {
 	struct fspf_inode *inode;
 	char text[FSPF_SYMLINK_MAX + 1];
@@ -407,7 +408,7 @@ static int link_in(struct fspf_volume *v, struct fspf_inode *inode, struct fspf_
 	return r;
 }
 
-int fspf_link(struct fspf_volume *v, uint64_t ino, uint64_t parent, const char *name,
+int fspf_tree_link(struct fspf_volume *v, uint64_t ino, uint64_t parent, const char *name,
 	      struct fspf_attr *ret)
 {
 	struct fspf_inode *inode = NULL, *dir = NULL;
@@ -503,12 +504,12 @@ static int remove_from(struct fspf_volume *v, uint64_t parent, const char *name,
 	return r;
 }
 
-int fspf_unlink(struct fspf_volume *v, uint64_t parent, const char *name)
+int fspf_tree_unlink(struct fspf_volume *v, uint64_t parent, const char *name)
 {
 	return remove_from(v, parent, name, false);
 }
 
-int fspf_rmdir(struct fspf_volume *v, uint64_t parent, const char *name)
+int fspf_tree_rmdir(struct fspf_volume *v, uint64_t parent, const char *name)
 {
 	return remove_from(v, parent, name, true);
 }

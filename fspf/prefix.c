@@ -12,7 +12,9 @@
 #include <sys/stat.h>
 
 #include "fspf/dir.h"
+#include "fspf/dispatch.h"
 #include "fspf/error.h"
+#include "fspf/host.h"
 #include "fspf/inode.h"
 #include "fspf/volume.h"
 
@@ -169,6 +171,17 @@ static bool is_seen(const struct fspf_region *region)
 	       fspf_region_is_ephemeral(region);
 }
 
+/* In a host's directory it is the path that is covered, whatever the host has there. */
+static int cover(const struct fspf_region *region, const struct fspf_region *outer,
+		 const char *rest)
+{
+	int r = is_seen(region) ? fspf_host_cover(outer->passed, rest,
+						  fspf_ino(region, FSPF_OBJECT_ROOT))
+				: 0;
+
+	return r == -EEXIST ? 0 : r; /* it was covered when another region was attached */
+}
+
 int fspf_regions_attach(struct fspf_volume *v)
 {
 	int r = 0;
@@ -177,7 +190,9 @@ int fspf_regions_attach(struct fspf_volume *v)
 		const char *rest = NULL;
 		struct fspf_region *outer = around(v, v->regions[i], &rest);
 
-		if (outer && !v->regions[i]->cover && outer->tree && is_seen(v->regions[i]))
+		if (outer && outer->passed)
+			r = cover(v->regions[i], outer, rest);
+		else if (outer && !v->regions[i]->cover && outer->tree && is_seen(v->regions[i]))
 			r = attach(v, v->regions[i], outer, rest);
 		/* A damaged way there makes the region unreachable by name, not the rest unusable.
 		 */
@@ -203,7 +218,7 @@ int fspf_resolve(struct fspf_volume *v, const char *path, struct fspf_attr *ret)
 	region = fspf_region_at(v, normal, &rest);
 	if (!region)
 		return v->header.keyed && !v->key ? -ENOKEY : -ENOENT;
-	r = fspf_reference(v, fspf_ino(region, FSPF_OBJECT_ROOT), &at);
+	r = fspf_reference_top(region, &at);
 	while (r == 0 && *rest) {
 		uint64_t parent = at.ino;
 
@@ -251,6 +266,12 @@ void fspf_path_of(struct fspf_volume *v, uint64_t ino, char *path, size_t size)
 	struct fspf_region *region = fspf_region_of(v, ino);
 	char buffer[4096];
 	size_t at = sizeof(buffer) - 1;
+
+	if (region && region->passed) {
+		fspf_host_path_of(region->passed, ino, buffer, sizeof(buffer));
+		snprintf(path, size, "%s%s%s", region->prefix, buffer[0] ? "/" : "", buffer);
+		return;
+	}
 
 	buffer[at] = 0;
 	if (!region || climb(region, ino & FSPF_OBJECT_MAX, buffer, &at)) {

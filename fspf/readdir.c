@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "fspf/dispatch.h"
 #include "fspf/dir.h"
 
 #define GATHER 64u /* entries at a time */
@@ -31,14 +32,6 @@ static int gather(void *ctx, const struct merkle_key *key, const void *value, si
 	return g->n == GATHER ? 1 : 0;
 }
 
-/* The inode number that a lookup of this entry gives: a covered directory shows what covers it. */
-static uint64_t entry_ino(const struct fspf_region *region, uint64_t object)
-{
-	const struct fspf_region *over = fspf_region_covering(region, object);
-
-	return over ? fspf_ino(over, FSPF_OBJECT_ROOT) : fspf_ino(region, object);
-}
-
 struct telling {
 	struct fspf_volume *v;
 	bool with_attr;
@@ -46,37 +39,42 @@ struct telling {
 	void *ctx;
 };
 
-/* An entry whose inode is gone by now (unlinked beside us) is passed over. */
 static int tell(const struct telling *t, const char *name, uint8_t type, uint64_t ino,
-		uint64_t cookie, bool with_attr)
+		uint64_t cookie)
 {
-	struct fspf_entry e = {.name = name, .ino = ino, .cookie = cookie, .type = type};
-	struct fspf_attr attr;
-	int r;
+	const struct fspf_entry e = {.name = name, .ino = ino, .cookie = cookie, .type = type};
 
-	if (!with_attr)
-		return t->entry(t->ctx, &e);
-	r = fspf_reference(t->v, ino, &attr);
+	return t->entry(t->ctx, &e);
+}
+
+/* An entry whose inode is gone by now (unlinked beside us) is passed over. */
+static int tell_attr(const struct telling *t, const struct fspf_dirent_item *d, uint64_t cookie,
+		     struct fspf_region *over, uint64_t ino)
+{
+	struct fspf_entry e = {.name = d->name, .cookie = cookie, .type = d->type};
+	struct fspf_attr attr;
+	int r = over ? fspf_reference_top(over, &attr) : fspf_reference(t->v, ino, &attr);
+
 	if (r)
 		return r == -ESTALE ? 0 : r;
+	e.ino = attr.ino;
 	e.attr = &attr;
 	r = t->entry(t->ctx, &e);
 	if (r)
-		fspf_forget(t->v, ino, 1);
+		fspf_forget(t->v, attr.ino, 1);
 	return r;
 }
 
-/* A damaged child must not hide its siblings: it is told without attributes, so that its name is
- * seen. */
+/* A covered directory shows what covers it.  A damaged child must not hide its siblings: it is told
+ * without attributes, so that its name is seen. */
 static int tell_child(const struct telling *t, const struct fspf_region *region,
 		      const struct fspf_dirent_item *d, uint64_t cookie)
 {
-	uint64_t ino = entry_ino(region, d->object);
-	int r = tell(t, d->name, d->type, ino, cookie, t->with_attr);
+	struct fspf_region *over = fspf_region_covering(region, d->object);
+	uint64_t ino = over ? fspf_ino(over, FSPF_OBJECT_ROOT) : fspf_ino(region, d->object);
+	int r = t->with_attr ? tell_attr(t, d, cookie, over, ino) : -EBADMSG;
 
-	if (r == -EBADMSG && t->with_attr)
-		r = tell(t, d->name, d->type, ino, cookie, false);
-	return r;
+	return r == -EBADMSG ? tell(t, d->name, d->type, ino, cookie) : r;
 }
 
 static uint64_t parent_ino(struct fspf_inode *dir)
@@ -104,9 +102,9 @@ static int tell_dots(const struct telling *t, struct fspf_inode *dir, uint64_t c
 	int r = 0;
 
 	if (cookie < FSPF_DIR_DOT)
-		r = tell(t, ".", DT_DIR, dir->ino, FSPF_DIR_DOT, false);
+		r = tell(t, ".", DT_DIR, dir->ino, FSPF_DIR_DOT);
 	if (r == 0 && cookie < FSPF_DIR_DOTDOT)
-		r = tell(t, "..", DT_DIR, parent_ino(dir), FSPF_DIR_DOTDOT, false);
+		r = tell(t, "..", DT_DIR, parent_ino(dir), FSPF_DIR_DOTDOT);
 	return r;
 }
 
@@ -134,7 +132,7 @@ static int tell_entries(const struct telling *t, struct fspf_inode *dir, uint64_
 	return r;
 }
 
-int fspf_readdir(struct fspf_volume *v, uint64_t ino, uint64_t cookie, bool with_attr,
+int fspf_tree_readdir(struct fspf_volume *v, uint64_t ino, uint64_t cookie, bool with_attr,
 		 fspf_entry_fn *entry, void *ctx)
 {
 	struct telling t = {v, with_attr, entry, ctx};

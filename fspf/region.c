@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fspf/host.h"
 #include "fspf/inode.h"
 #include "fspf/volume.h"
 
@@ -120,6 +121,24 @@ static bool is_passed_through(const struct fspf_region_record *record)
 	return record->protection == FSPF_NOT_PROTECTED && (record->flags & FSPF_REGION_KERNEL);
 }
 
+/* What the host does not have (any more) is no reason not to serve the rest.  A tool that builds
+ * regions has no use for it. */
+static int open_passed(struct fspf_region *region, const struct fspf_region_record *record)
+{
+	struct fspf_volume *v = region->v;
+	int r = 0;
+
+	if (!v->authoring)
+		r = fspf_host_new(record->host, fspf_ino(region, 0), v->read_only || v->ephemeral,
+				  &region->passed);
+	if (r && r != -ENOMEM) {
+		fspf_report_text(v, r, "region %s is not there: %s on the host: %s", record->prefix,
+				 record->host, strerror(-r));
+		r = 0;
+	}
+	return r;
+}
+
 int fspf_region_open(struct fspf_volume *v, const struct fspf_region_record *record,
 		     struct fspf_region **ret)
 {
@@ -151,12 +170,13 @@ int fspf_region_open(struct fspf_volume *v, const struct fspf_region_record *rec
 	region->tag = record->tag;
 	fspf_region_store(region);
 	region->home = goes_to_scratch(v, record) ? &v->scratch : &v->stored;
-	if (!is_passed_through(record))
+	if (is_passed_through(record)) {
+		r = open_passed(region, record);
+	} else {
 		r = open_sealer(region, record);
-	else
-		r = 0;
-	if (r == 0 && region->sealer)
-		r = open_tree(region, record);
+		if (r == 0)
+			r = open_tree(region, record);
+	}
 	if (r)
 		goto out;
 	*ret = region;
@@ -170,6 +190,7 @@ struct fspf_region *fspf_region_free(struct fspf_region *region)
 {
 	if (!region)
 		return NULL;
+	fspf_host_free(region->passed);
 	merkle_free(region->tree);
 	crypto_sealer_free(region->sealer);
 	crypto_key_free(region->key);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "fspf/dispatch.h"
 #include "fspf/names.h"
 
 /* One side of a rename: a name in a directory, and what it names. */
@@ -224,7 +225,7 @@ static int check_names(const char *name, const char *new_name, unsigned flags)
 	return r;
 }
 
-int fspf_rename(struct fspf_volume *v, uint64_t parent, const char *name, uint64_t new_parent,
+int fspf_tree_rename(struct fspf_volume *v, uint64_t parent, const char *name, uint64_t new_parent,
 		const char *new_name, unsigned flags, const struct fspf_caller *caller)
 {
 	struct side from = {.name = name}, to = {.name = new_name};

@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "fspf/dispatch.h"
 #include "fspf/commit.h"
 #include "fspf/error.h"
 #include "fspf/inode.h"
@@ -130,7 +131,7 @@ bool fspf_is_read_only(struct fspf_volume *v)
 	return v->read_only;
 }
 
-int fspf_fsync(struct fspf_volume *v, uint64_t ino)
+int fspf_tree_fsync(struct fspf_volume *v, uint64_t ino)
 {
 	struct fspf_inode *inode;
 	uint64_t changed;

@@ -62,7 +62,8 @@ struct fspf_region {
 	uint8_t identity[MERKLE_IDENTITY_SIZE];
 	struct crypto_sealer *sealer;
 	struct merkle_store store;
-	struct merkle_tree *tree; /* NULL: all of it is a host's */
+	struct merkle_tree *tree;  /* NULL: all of it is a host's */
+	struct fspf_host *passed; /* which serves it; NULL: or cannot be reached */
 	atomic_uint_fast64_t next_object, files, blocks, unwritten;
 	struct merkle_ptr root; /* as last committed */
 	struct crypto_digest tag;

@@ -19,6 +19,7 @@
 #include <sys/xattr.h>
 
 #include "crypto/siphash.h"
+#include "fspf/dispatch.h"
 #include "fspf/names.h"
 #include "fspf/xattr.h"
 
@@ -324,7 +325,7 @@ static bool is_acl(const char *name)
 	return !strcmp(name, FSPF_XATTR_ACL_ACCESS) || !strcmp(name, FSPF_XATTR_ACL_DEFAULT);
 }
 
-ssize_t fspf_getxattr(struct fspf_volume *v, uint64_t ino, const char *name, void *value,
+ssize_t fspf_tree_getxattr(struct fspf_volume *v, uint64_t ino, const char *name, void *value,
 		      size_t size)
 {
 	struct search s = {.value = NULL};
@@ -375,7 +376,7 @@ static int list_visit(void *ctx, const struct merkle_key *key, const void *item,
 	return 0;
 }
 
-ssize_t fspf_listxattr(struct fspf_volume *v, uint64_t ino, char *list, size_t size)
+ssize_t fspf_tree_listxattr(struct fspf_volume *v, uint64_t ino, char *list, size_t size)
 {
 	struct listing l = {.list = list, .size = size};
 	struct merkle_key first, last;
@@ -462,7 +463,7 @@ static int change_check(const char *name, const struct fspf_inode *inode)
 	return is_acl(name) && inode->type == S_IFLNK ? -EOPNOTSUPP : 0;
 }
 
-int fspf_setxattr(struct fspf_volume *v, uint64_t ino, const char *name, const void *value,
+int fspf_tree_setxattr(struct fspf_volume *v, uint64_t ino, const char *name, const void *value,
 		  size_t size, int flags, bool kill_sgid)
 {
 	struct attribute a = {.name = name, .value = value, .len = size};
@@ -491,7 +492,7 @@ out:
 	return r;
 }
 
-int fspf_removexattr(struct fspf_volume *v, uint64_t ino, const char *name)
+int fspf_tree_removexattr(struct fspf_volume *v, uint64_t ino, const char *name)
 {
 	struct fspf_inode *inode;
 	int r = name_check(name);
