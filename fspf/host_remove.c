@@ -155,14 +155,6 @@ int fspf_host_rmdir(struct fspf_host *h, uint64_t parent, const char *name)
 
 /* ---- rename ---- */
 
-/* Both names mean one file already: rename(2) does nothing then. */
-static bool is_same(const struct spot *a, const struct spot *b)
-{
-	return a->fd >= 0 && b->fd >= 0 && a->st.stx_ino == b->st.stx_ino &&
-	       a->st.stx_dev_major == b->st.stx_dev_major &&
-	       a->st.stx_dev_minor == b->st.stx_dev_minor;
-}
-
 /* @from's file has the name @fresh now, which is taken over.  If the host has made a loop of it,
  * the file is left without a name, which is stale. */
 static void move_name(struct fspf_host *h, const struct spot *from, struct host_name *fresh)
@@ -182,11 +174,11 @@ struct fresh_names {
 	struct host_name *from, *to;
 };
 
+/* If both names mean one file already, rename(2) does nothing, and what is forgotten here is a name
+ * that will be seen again. */
 static void moved(struct fspf_host *h, struct spot *from, struct spot *to, bool exchange,
 		  struct fresh_names *fresh)
 {
-	if (is_same(from, to))
-		return;
 	if (exchange) {
 		move_name(h, to, fresh->from);
 		fresh->from = NULL;

@@ -968,6 +968,12 @@ static void make_many(struct world *w, uint64_t dir)
 	}
 }
 
+/* Where positions are small numbers one after the other; on many a disk they are hashes. */
+static int setup_in_memory(void **state)
+{
+	return access("/dev/shm", W_OK) ? setup(state) : setup_in("/dev/shm", state);
+}
+
 static void test_readdir_pages(void **state)
 {
 	struct world *w = *state;
@@ -979,6 +985,8 @@ static void test_readdir_pages(void **state)
 	assert_int_equal(p.total, MANY);
 	for (unsigned i = 0; i < MANY; i++)
 		assert_int_equal(p.seen[i], 1);
+	page_through(&p, 1, false, false);
+	assert_int_equal(p.total, MANY);
 	page_through(&p, 77, true, true);
 	assert_int_equal(p.total, MANY);
 	for (unsigned i = 0; i < MANY; i++)
@@ -1139,6 +1147,7 @@ int main(void)
 		TEST(test_deep),
 		TEST(test_readdir),
 		TEST(test_readdir_pages),
+		cmocka_unit_test_setup_teardown(test_readdir_pages, setup_in_memory, teardown),
 		TEST(test_cover),
 		TEST(test_cover_is_by_path),
 		TEST(test_single_file),

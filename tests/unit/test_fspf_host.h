@@ -240,13 +240,12 @@ static inline void open_region(struct world *w, bool read_only)
 	assert_int_equal(fspf_host_new(at(w, "").text, BASE_INO, read_only, &w->h), 0);
 }
 
-static inline int setup(void **state)
+static inline int setup_in(const char *tmp, void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
-	const char *tmp = getenv("TMPDIR");
 
 	umask(0);
-	snprintf(w->base, sizeof(w->base), "%s/fspf-host-XXXXXX", tmp ? tmp : "/tmp");
+	snprintf(w->base, sizeof(w->base), "%s/fspf-host-XXXXXX", tmp);
 	assert_non_null(mkdtemp(w->base));
 	assert_int_equal(mkdir(at(w, "").text, 0755), 0);
 	assert_int_equal(mkdir(outside(w, "").text, 0755), 0);
@@ -254,6 +253,13 @@ static inline int setup(void **state)
 	open_region(w, false);
 	*state = w;
 	return 0;
+}
+
+static inline int setup(void **state)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	return setup_in(tmp ? tmp : "/tmp", state);
 }
 
 static inline int teardown(void **state)
