@@ -129,17 +129,20 @@ static int remove_spot(struct fspf_host *h, struct spot *s, int flags)
 static int remove_name(struct fspf_host *h, uint64_t parent, const char *name, int flags)
 {
 	struct spot s;
+	bool entered;
 	int r;
 
 	if (h->read_only)
 		return -EROFS;
 	pthread_rwlock_wrlock(&h->tree);
 	r = enter_spot(h, parent, name, &s);
-	if (r == 0) {
+	entered = r == 0;
+	if (entered)
 		r = remove_spot(h, &s, flags);
-		leave_spot(h, &s);
-	}
 	pthread_rwlock_unlock(&h->tree);
+	/* Only now, for closing the last of a large file takes its time. */
+	if (entered)
+		leave_spot(h, &s);
 	return r;
 }
 
@@ -211,25 +214,37 @@ static int rename_spots(struct fspf_host *h, struct spot *from, struct spot *to,
 	return r;
 }
 
+/* Both or none. */
+static int enter_spots(struct fspf_host *h, uint64_t parent, const char *name, uint64_t new_parent,
+		       const char *new_name, struct spot ret[static 2])
+{
+	int r = enter_spot(h, parent, name, &ret[0]);
+
+	if (r)
+		return r;
+	r = enter_spot(h, new_parent, new_name, &ret[1]);
+	if (r)
+		leave_spot(h, &ret[0]);
+	return r;
+}
+
 int fspf_host_rename(struct fspf_host *h, uint64_t parent, const char *name, uint64_t new_parent,
 		     const char *new_name, unsigned flags, const struct fspf_caller *caller)
 {
-	struct spot from, to;
+	struct spot spot[2];
+	bool entered;
 	int r;
 
 	(void)caller; /* a whiteout is the host's, and nobody's */
 	if (h->read_only)
 		return -EROFS;
 	pthread_rwlock_wrlock(&h->tree);
-	r = enter_spot(h, parent, name, &from);
-	if (r == 0) {
-		r = enter_spot(h, new_parent, new_name, &to);
-		if (r == 0) {
-			r = rename_spots(h, &from, &to, flags);
-			leave_spot(h, &to);
-		}
-		leave_spot(h, &from);
-	}
+	r = enter_spots(h, parent, name, new_parent, new_name, spot);
+	entered = r == 0;
+	if (entered)
+		r = rename_spots(h, &spot[0], &spot[1], flags);
 	pthread_rwlock_unlock(&h->tree);
+	for (size_t i = 0; i < ARRAY_LEN(spot) && entered; i++)
+		leave_spot(h, &spot[i]);
 	return r;
 }

@@ -929,6 +929,7 @@ static int page_entry(void *ctx, const struct fspf_entry *e)
 	assert_true(i < MANY);
 	p->seen[i]++;
 	p->total++;
+	assert_true(p->total <= MANY); /* or it goes round in circles */
 	if (e->attr)
 		fspf_host_forget(p->w->h, e->attr->ino, 1);
 	return 0;
