@@ -165,6 +165,7 @@ struct fspf_attr {
 	uint32_t nlink;
 	uint32_t uid, gid;
 	struct timespec atime, mtime, ctime, btime;
+	bool foreign; /* somebody else may change it: believe it for a moment only */
 };
 
 enum fspf_attr_set {
