@@ -233,6 +233,24 @@ static inline int listed_at(const struct listed *l, const char *name)
 	return -1;
 }
 
+/* ---- what it costs ---- */
+
+static inline size_t files_known(const struct world *w)
+{
+	return HASH_COUNT(w->h->files);
+}
+
+static inline size_t open_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	size_t n = 0;
+
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
 /* ---- beginning and end ---- */
 
 static inline void open_region(struct world *w, bool read_only)
