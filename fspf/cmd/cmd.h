@@ -36,11 +36,10 @@ enum command_takes {
 };
 
 struct command {
-	const char *name; /* "" for a program that has no commands */
-	const char
-		*synopsis; /* what follows "fspf NAME"; " [OPTIONS]" is added unless it is in it */
-	const char *summary; /* one line that begins small, for the list in `fspf --help` */
-	const char *notes;   /* more for `fspf NAME --help`; ends with a newline; may be NULL */
+	const char *name;     /* "" for a program that has no commands */
+	const char *synopsis; /* what follows "fspf NAME"; [OPTIONS] is added if it lacks */
+	const char *summary;  /* one line that begins small, for the list in `fspf --help` */
+	const char *notes;    /* more for `fspf NAME --help`; ends with a newline; may be NULL */
 	unsigned takes;
 	int arguments_min, arguments_max;
 	int (*run)(int argc, char **argv);
