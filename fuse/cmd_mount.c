@@ -55,7 +55,9 @@ static int serve(const struct request *r)
 	o.debug |= r->debug;
 	o.foreground |= r->foreground || o.debug;
 	if (status == EXIT_DONE)
-		status = daemon_options_paths(&o, r->volume, r->mountpoint);
+		status = daemon_options_volume(&o, r->volume);
+	if (status == EXIT_DONE)
+		status = daemon_options_mountpoint(&o, r->mountpoint);
 	if (status == EXIT_DONE && !r->fake)
 		status = daemon_run(&o);
 	daemon_options_free(&o);

@@ -15,8 +15,10 @@
 
 #include "crypto/base.h"
 
-#define DAEMON_SIGNAL_ENDED SIGUSR1 /* to be blocked, and waited for with sigwait() */
-#define DAEMON_SIGNAL_KICK SIGUSR2  /* interrupts a thread's read; used inside */
+/* To be blocked, and waited for with sigwait().  The usual signals are left to those who serve a
+ * program that has a meaning for them. */
+#define DAEMON_SIGNAL_ENDED (SIGRTMAX - 1)
+#define DAEMON_SIGNAL_KICK SIGRTMAX /* interrupts a thread's read; used inside */
 
 struct daemon_loop;
 struct fuse_session;

@@ -21,6 +21,15 @@
 #define MOUNTS_LINE_MAX 65536 /* an overlay's options are long */
 #define FUSERMOUNT "fusermount3"
 
+bool daemon_is_within(const char *path, const char *directory)
+{
+	size_t n = strlen(directory);
+
+	if (strncmp(path, directory, n) != 0)
+		return false;
+	return path[n] == '\0' || path[n] == '/' || directory[n - 1] == '/';
+}
+
 /* "NAME=NUMBER" in the options; 0 when it is not there. */
 static unsigned number_in(const struct mntent *entry, const char *name)
 {
@@ -130,7 +139,7 @@ static int check_directory(const char *path)
 	return EXIT_FAILED;
 }
 
-static int check_device(void)
+int daemon_check_device(void)
 {
 	if (access("/dev/fuse", F_OK) < 0) {
 		print_error("cannot mount: /dev/fuse: %s", strerror(errno));
@@ -153,7 +162,7 @@ int daemon_check_mountpoint(const char *path, char **ret)
 	int err;
 
 	if (status == EXIT_DONE)
-		status = check_device();
+		status = daemon_check_device();
 	if (status != EXIT_DONE)
 		return status;
 	err = daemon_resolve_mountpoint(path, &resolved);
@@ -187,8 +196,7 @@ void daemon_explain_mount(const char *path, bool allow_other)
 {
 	print_error("cannot mount at %s", path);
 	if (geteuid() == 0)
-		print_hint("mounting needs CAP_SYS_ADMIN; a container gets it by "
-			   "--device /dev/fuse --cap-add SYS_ADMIN");
+		print_hint("mounting needs CAP_SYS_ADMIN; " DAEMON_CONTAINER_NEEDS);
 	else if (!in_path(FUSERMOUNT))
 		print_hint("mounting without being root needs " FUSERMOUNT " (package fuse3)");
 	else if (allow_other)

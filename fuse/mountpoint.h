@@ -23,6 +23,9 @@ struct daemon_mount {
 	gid_t group;
 };
 
+/* Is @path @directory, or below it?  Both absolute and without symlinks. */
+bool daemon_is_within(const char *path, const char *directory);
+
 /* -EINVAL: nothing is mounted at @path, which is absolute. */
 MUST_CHECK int daemon_find_mount(const char *path, struct daemon_mount *ret);
 
@@ -33,9 +36,17 @@ MUST_CHECK int daemon_resolve_mountpoint(const char *path, char **ret);
  * @fd itself.  Sends no request. */
 MUST_CHECK int daemon_device(int fd, const char *path, dev_t *ret);
 
+/* Is there a /dev/fuse that we may use?  Gives an exit status. */
+MUST_CHECK int daemon_check_device(void);
+
 /* Can something be mounted at @path, and by us?  Then its absolute path, to be freed.  Gives an
  * exit status. */
 MUST_CHECK int daemon_check_mountpoint(const char *path, char **ret);
+
+/* For a hint, after what is needed has been named. */
+#define DAEMON_CONTAINER_NEEDS                                                                     \
+	"a container gets it by --device /dev/fuse --cap-add SYS_ADMIN (and --security-opt "       \
+	"apparmor=unconfined where AppArmor is in the way)"
 
 /* Mounting at @path failed: say so, and what may help. */
 void daemon_explain_mount(const char *path, bool allow_other);

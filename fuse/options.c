@@ -301,17 +301,11 @@ int daemon_options_parse(struct daemon_options *o, const char *const *lists, int
 	o->lists = rest;
 	while (rest && status == EXIT_DONE)
 		status = parse_one(o, next_option(&rest));
+	if (status == EXIT_DONE && o->on_violation && strcmp(o->on_violation, "eio") != 0 &&
+	    strcmp(o->on_violation, "abort") != 0)
+		status = usage_error(o->command, "-o on_violation is eio or abort, not '%s'",
+				     o->on_violation);
 	return status;
-}
-
-/* Is @path @directory, or below it?  Both absolute and without symlinks. */
-static bool is_within(const char *path, const char *directory)
-{
-	size_t n = strlen(directory);
-
-	if (strncmp(path, directory, n) != 0)
-		return false;
-	return path[n] == '\0' || path[n] == '/' || directory[n - 1] == '/';
 }
 
 /* The tag file is opened anew for each tag.  If it cannot be found, that is said by who opens it.
@@ -323,27 +317,26 @@ static void make_tag_file_absolute(struct daemon_options *o)
 		o->common.tag_file = o->tag_file;
 }
 
-int daemon_options_paths(struct daemon_options *o, const char *volume, const char *mountpoint)
+int daemon_options_volume(struct daemon_options *o, const char *volume)
 {
-	int status = EXIT_DONE;
-
-	if (o->on_violation && strcmp(o->on_violation, "eio") != 0 &&
-	    strcmp(o->on_violation, "abort") != 0)
-		return usage_error(o->command, "-o on_violation is eio or abort, not '%s'",
-				   o->on_violation);
 	make_tag_file_absolute(o);
 	o->volume = realpath(volume, NULL);
-	if (!o->volume) {
-		print_error("cannot find the volume %s: %s", volume, strerror(errno));
-		return EXIT_FAILED;
-	}
-	status = daemon_check_mountpoint(mountpoint, &o->mountpoint);
-	if (status == EXIT_DONE && is_within(o->volume, o->mountpoint)) {
+	if (o->volume)
+		return EXIT_DONE;
+	print_error("cannot find the volume %s: %s", volume, strerror(errno));
+	return EXIT_FAILED;
+}
+
+int daemon_options_mountpoint(struct daemon_options *o, const char *mountpoint)
+{
+	int status = daemon_check_mountpoint(mountpoint, &o->mountpoint);
+
+	if (status == EXIT_DONE && daemon_is_within(o->volume, o->mountpoint)) {
 		print_error("the volume %s is inside the mount point %s, which would hide it",
 			    o->volume, o->mountpoint);
 		print_hint("mount it at a directory elsewhere");
 		status = EXIT_FAILED;
-	} else if (status == EXIT_DONE && is_within(o->mountpoint, o->volume)) {
+	} else if (status == EXIT_DONE && daemon_is_within(o->mountpoint, o->volume)) {
 		print_error("the mount point %s is inside the volume %s", o->mountpoint, o->volume);
 		print_hint("mount it at a directory elsewhere");
 		status = EXIT_FAILED;

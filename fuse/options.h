@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuse/options.h - what `fspf mount` was asked for
+ * fuse/options.h - what `fspf mount` and `fspf run` were asked for
  *
  * The same options come from the command line, from mount(8) and from /etc/fstab.  Everything in a
  * -o list is looked up in one table: ours, the kernel's (passed on), mount(8)'s own (ignored);
@@ -43,10 +43,10 @@ void daemon_options_free(struct daemon_options *o);
  * an exit status. */
 MUST_CHECK int daemon_options_parse(struct daemon_options *o, const char *const *lists, int count);
 
-/* The paths made absolute, because the daemon leaves the working directory, and checked, also
- * against each other.  Gives an exit status. */
-MUST_CHECK int daemon_options_paths(struct daemon_options *o, const char *volume,
-				    const char *mountpoint);
+/* The paths made absolute, because the daemon leaves the working directory, and checked; the mount
+ * point also against the volume, which comes first.  They give an exit status. */
+MUST_CHECK int daemon_options_volume(struct daemon_options *o, const char *volume);
+MUST_CHECK int daemon_options_mountpoint(struct daemon_options *o, const char *mountpoint);
 
 /* The argument vector for libfuse; freed with fuse_opt_free_args().  @read_only: the volume is,
  * asked for or not.  -ENOMEM. */

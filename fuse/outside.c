@@ -259,6 +259,11 @@ int daemon_outside_unmount(struct daemon_outside *o)
 	return ask(o, &order);
 }
 
+pid_t daemon_outside_pid(const struct daemon_outside *o)
+{
+	return o->child;
+}
+
 void daemon_outside_stop(struct daemon_outside *o)
 {
 	if (!o)

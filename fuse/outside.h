@@ -36,6 +36,9 @@ MUST_CHECK int daemon_outside_sync(struct daemon_outside *o, dev_t device);
 /* As daemon_unmount(). */
 MUST_CHECK int daemon_outside_unmount(struct daemon_outside *o);
 
+/* For who counts the children of this process. */
+pid_t daemon_outside_pid(const struct daemon_outside *o);
+
 /* Ends the child and waits for it.  NULL is allowed. */
 void daemon_outside_stop(struct daemon_outside *o);
 

@@ -37,7 +37,7 @@ enum command_takes {
 
 struct command {
 	const char *name;     /* "" for a program that has no commands */
-	const char *synopsis; /* what follows "fspf NAME", without the common options */
+	const char *synopsis; /* what follows "fspf NAME"; [OPTIONS] is added if it lacks */
 	const char *summary;  /* one line that begins small, for the list in `fspf --help` */
 	const char *notes;    /* more for `fspf NAME --help`; ends with a newline; may be NULL */
 	unsigned takes;
@@ -51,9 +51,10 @@ extern const struct command command_keygen, command_create, command_addr, comman
 /* In fuse/: the daemon's commands, and `mount.fuse.fspf VOLUME MOUNTPOINT [-o OPTIONS]` as mount(8)
  * calls it (also `fspf VOLUME MOUNTPOINT -o OPTIONS`, as mount.fuse(8) does); argv[0] is the
  * program's name.  All give an exit status. */
-extern const struct command command_mount, command_umount;
+extern const struct command command_mount, command_umount, command_run;
 int cmd_mount(int argc, char **argv);
 int cmd_umount(int argc, char **argv);
+int cmd_run(int argc, char **argv);
 int daemon_mount_helper(int argc, char **argv);
 
 /* ---- options ---- */

@@ -80,8 +80,8 @@ static const char *command_words(const struct command *command)
 
 void print_usage(const struct command *command)
 {
-	printf("Usage: %s%s %s [OPTIONS]\n", program_name, command_words(command),
-	       command->synopsis);
+	printf("Usage: %s%s %s%s\n", program_name, command_words(command), command->synopsis,
+	       strstr(command->synopsis, "[OPTIONS]") ? "" : " [OPTIONS]");
 }
 
 int usage_error(const struct command *command, const char *fmt, ...)

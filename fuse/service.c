@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fuse/service.c - opening, mounting, serving, unmounting, closing
+ *
+ * Each step can fail with a message on the user's terminal and its exit status.  What has been
+ * begun is undone by daemon_service_end(), which is also the normal end.
+ *
+ * A request to end unmounts while the loop goes on serving, because the kernel writes out its cache
+ * as part of that.  If somebody still uses the mount, the cache is written out first and then the
+ * connection is cut: a daemon that was told to end does end, and later uses fail with ENOTCONN.
+ */
+#include "fuse/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fuse/control.h"
+#include "fuse/loop.h"
+#include "fuse/mountpoint.h"
+
+#define READAHEAD_KIB 4096
+#define STEP_NS 10000000	 /* of waiting for something without a wake-up */
+#define UNMOUNTED_WAIT_STEPS 200 /* for the end of the loop after an unmount */
+#define DRAIN_QUIET_STEPS 10	 /* without a request: the kernel has sent all it had */
+#define DRAIN_WAIT_STEPS 500
+
+static void step(void)
+{
+	const struct timespec t = {.tv_nsec = STEP_NS};
+
+	nanosleep(&t, NULL);
+}
+
+/* ---- begin ---- */
+
+static int failed(const char *what, int err)
+{
+	print_error("%s: %s", what, strerror(-err));
+	return EXIT_FAILED;
+}
+
+int daemon_service_begin(struct daemon_service *s)
+{
+	int err = daemon_log_new(&s->daemon.log);
+
+	if (err < 0)
+		return failed("cannot start", err);
+	err = daemon_buffers_init(&s->daemon);
+	if (err < 0) {
+		daemon_log_free(s->daemon.log);
+		s->daemon.log = NULL;
+		return failed("cannot start", err);
+	}
+	daemon_closers_init(&s->daemon.closers);
+	err = daemon_outside_start(s->options->mountpoint, &s->daemon.outside);
+	return err < 0 ? failed("cannot start", err) : EXIT_DONE;
+}
+
+int daemon_service_open(struct daemon_service *s)
+{
+	const struct daemon_options *o = s->options;
+	struct fspf_open_params params = {
+		.path = o->volume,
+		.read_only = o->read_only,
+		.ephemeral = o->ephemeral,
+		.scratch_dir = o->scratch,
+		.recover = o->common.recover,
+		.dirty_max = o->dirty_max,
+		.node_cache = o->node_cache,
+		.commit_interval_ms = o->commit_interval_ms,
+		.report = daemon_log_report,
+		.report_ctx = s->daemon.log,
+	};
+	struct fspf_credential *credential = NULL;
+	struct fspf_error err;
+	int status = common_credential(o->command, &o->common, &credential);
+
+	if (status == EXIT_DONE)
+		status = common_anchor(o->command, &o->common, o->read_only || o->ephemeral,
+				       ANCHOR_REQUIRED, &params.anchor);
+	if (status == EXIT_DONE) {
+		s->pinned = strcmp(params.anchor->ops->name, "pinned") == 0;
+		params.credential = credential;
+		if (fspf_open(&params, &s->daemon.volume, &err) < 0)
+			status = print_failure(&err);
+	}
+	fspf_credential_free(credential);
+	return status;
+}
+
+/* The kernel reads ahead 128 KiB unless told otherwise, whatever INIT says; and it lets one FUSE
+ * file system fill no more than a hundredth of the dirty page cache, as if its daemon were not to
+ * be trusted.  Only root may change either; without, things are slower. */
+static void write_setting(dev_t device, const char *name, unsigned value)
+{
+	char path[128], text[16];
+	ssize_t n = snprintf(text, sizeof(text), "%u\n", value);
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/%s", major(device), minor(device), name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	n = write(fd, text, (size_t)n);
+	(void)n;
+	close(fd);
+}
+
+static void tune(struct daemon_service *s)
+{
+	if (daemon_device(AT_FDCWD, s->options->mountpoint, &s->daemon.device) < 0) {
+		s->daemon.device = 0;
+		return;
+	}
+	write_setting(s->daemon.device, "read_ahead_kb", READAHEAD_KIB);
+	write_setting(s->daemon.device, "max_ratio", 100);
+}
+
+static int new_session(struct daemon_service *s)
+{
+	struct fuse_args args;
+	int err = daemon_options_fuse_args(s->options, fspf_is_read_only(s->daemon.volume), &args);
+
+	if (err < 0)
+		return failed("cannot mount", err);
+	s->daemon.session =
+		fuse_session_new(&args, &daemon_operations, sizeof(daemon_operations), &s->daemon);
+	fuse_opt_free_args(&args);
+	if (!s->daemon.session)
+		return usage_error(s->options->command, "the mount options were not accepted");
+	return EXIT_DONE;
+}
+
+int daemon_service_mount(struct daemon_service *s)
+{
+	const struct daemon_options *o = s->options;
+	int status = new_session(s);
+	int err;
+
+	if (status != EXIT_DONE)
+		return status;
+	if (fuse_session_mount(s->daemon.session, o->mountpoint) != 0) {
+		daemon_explain_mount(o->mountpoint, o->allow_other);
+		return EXIT_FAILED;
+	}
+	err = daemon_negotiate(s->daemon.session);
+	if (err == 0)
+		err = daemon_loop_first(s->daemon.session);
+	if (err < 0)
+		return failed("the kernel did not accept the mount", err);
+	tune(s);
+	return EXIT_DONE;
+}
+
+int daemon_service_start(struct daemon_service *s)
+{
+	int err = daemon_seek_start(&s->daemon, &s->daemon.seek);
+
+	if (err == 0)
+		err = daemon_loop_start(s->daemon.session, &s->loop);
+	return err < 0 ? failed("cannot start a thread", err) : EXIT_DONE;
+}
+
+/* ---- end ---- */
+
+/* Somebody may have mounted something over us, or instead of us. */
+static bool is_on_top(const struct daemon_service *s)
+{
+	dev_t device;
+
+	return s->daemon.device == 0 ||
+	       (daemon_device(AT_FDCWD, s->options->mountpoint, &device) == 0 &&
+		device == s->daemon.device);
+}
+
+/* syncfs() of a FUSE file system may return before its writes have been answered. */
+static void drain(const struct daemon_service *s)
+{
+	uint64_t seen = daemon_loop_requests(s->loop);
+	int quiet = 0;
+
+	for (int i = 0; i < DRAIN_WAIT_STEPS && quiet < DRAIN_QUIET_STEPS; i++) {
+		uint64_t now;
+
+		step();
+		now = daemon_loop_requests(s->loop);
+		quiet = now == seen ? quiet + 1 : 0;
+		seen = now;
+	}
+}
+
+/* A mount that lives on elsewhere (a bind mount, another name space) keeps the loop alive. */
+static bool ends_by_itself(const struct daemon_service *s)
+{
+	for (int i = 0; i < UNMOUNTED_WAIT_STEPS && !daemon_loop_ended(s->loop); i++)
+		step();
+	return daemon_loop_ended(s->loop);
+}
+
+void daemon_service_stop(struct daemon_service *s)
+{
+	struct daemon *d = &s->daemon;
+	int err = daemon_outside_sync(d->outside, d->device);
+
+	if (err < 0)
+		daemon_log_error(d->log, "cannot write out the kernel's cache: %s", strerror(-err));
+	if (is_on_top(s) && daemon_outside_unmount(d->outside) == 0 && ends_by_itself(s))
+		return;
+	daemon_log_note(s->daemon.log, "%s is still in use: its users are cut off", s->name);
+	drain(s);
+	daemon_loop_stop(s->loop);
+}
+
+/* A mount that is still there is taken away even while it is in use. */
+static void end_session(struct daemon_service *s)
+{
+	int err = daemon_loop_join(s->loop);
+
+	if (err < 0)
+		daemon_log_error(s->daemon.log, "reading from the kernel failed: %s",
+				 strerror(-err));
+	daemon_seek_stop(s->daemon.seek);
+	if (!s->daemon.session)
+		return;
+	if (is_on_top(s))
+		fuse_session_unmount(s->daemon.session);
+	fuse_session_destroy(s->daemon.session);
+}
+
+/* The tag that the volume is left with, to everybody who needs it. */
+static void tell_tag(struct daemon_service *s, const struct crypto_digest *tag)
+{
+	char hex[CRYPTO_DIGEST_HEX], line[DAEMON_LINE_MAX];
+
+	crypto_digest_hex(tag, hex);
+	snprintf(line, sizeof(line), DAEMON_LINE_TAG, hex);
+	daemon_closers_tell(&s->daemon.closers, line);
+	if (s->pinned && s->prints_tag)
+		printf("%s\n", hex);
+	else if (s->pinned)
+		daemon_log_note(s->daemon.log, "%s is left with the tag %s", s->options->volume,
+				hex);
+}
+
+static int tell_failure(struct daemon_service *s, const struct fspf_error *err)
+{
+	char line[DAEMON_LINE_MAX];
+	int status = fspf_exit_status(err->code);
+
+	daemon_log_failure(s->daemon.log, err);
+	snprintf(line, sizeof(line), DAEMON_LINE_ERROR, status, err->text);
+	daemon_closers_tell(&s->daemon.closers, line);
+	return status;
+}
+
+/* When closing fails, the tag is the last one that was published. */
+static int close_served(struct daemon_service *s)
+{
+	struct crypto_digest tag;
+	struct fspf_error err;
+	int status = EXIT_DONE;
+
+	daemon_closers_tell(&s->daemon.closers, DAEMON_LINE_CLOSING);
+	fspf_tag(s->daemon.volume, &tag);
+	if (fspf_close(s->daemon.volume, &tag, &err) < 0)
+		status = tell_failure(s, &err);
+	tell_tag(s, &tag);
+	return status;
+}
+
+int daemon_service_end(struct daemon_service *s, int status)
+{
+	bool served = status == EXIT_DONE;
+
+	if (!s->daemon.log)
+		return status; /* it did not even begin */
+	if (!served && s->loop)
+		daemon_loop_stop(s->loop);
+	end_session(s);
+	if (served)
+		status = close_served(s);
+	else if (s->daemon.volume)
+		fspf_abandon(s->daemon.volume); /* nobody has changed anything */
+	daemon_outside_stop(s->daemon.outside);
+	daemon_buffers_free(&s->daemon);
+	daemon_log_free(s->daemon.log);
+	return status;
+}
