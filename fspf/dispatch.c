@@ -18,11 +18,16 @@ static struct fspf_host *host_of(struct fspf_volume *v, uint64_t ino)
 	return region ? region->passed : NULL;
 }
 
+bool fspf_is_foreign(struct fspf_volume *v, uint64_t ino)
+{
+	return host_of(v, ino) != NULL;
+}
+
 int fspf_reference_top(struct fspf_region *region, struct fspf_attr *ret)
 {
-	int r = region->passed ? fspf_host_top(region->passed, ret)
-			       : fspf_tree_reference(region->v,
-						     fspf_ino(region, FSPF_OBJECT_ROOT), ret);
+	int r = region->passed
+			? fspf_host_top(region->passed, ret)
+			: fspf_tree_reference(region->v, fspf_ino(region, FSPF_OBJECT_ROOT), ret);
 
 	return r == -ESTALE ? -ENOENT : r;
 }

@@ -247,6 +247,10 @@ MUST_CHECK int fspf_rename(struct fspf_volume *v, uint64_t parent, const char *n
 /* NUL-terminated into @size bytes; gives the length.  */
 MUST_CHECK ssize_t fspf_readlink(struct fspf_volume *v, uint64_t ino, char *target, size_t size);
 
+/* Is this a file of a region that is passed through?  Then the host may change it, and what is in
+ * it, at any time, and -ESTALE says that another one is in its place. */
+bool fspf_is_foreign(struct fspf_volume *v, uint64_t ino);
+
 /* One entry; the cookie continues after it.  "." and ".." come first.  Return 1 to stop before it
  * (it comes again), 0 to go on, or a negative errno, which fspf_readdir returns. */
 struct fspf_entry {

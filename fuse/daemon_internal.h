@@ -26,6 +26,9 @@
  * its clock cannot reach would do. */
 #define DAEMON_TIMEOUT 1e9
 
+/* But in a region that is passed through from the host, which may change it at any time. */
+#define DAEMON_TIMEOUT_FOREIGN 1.0
+
 /* The largest read the kernel asks for: 256 pages, or more when the administrator raised
  * fs.fuse.max_pages_limit; a larger one gets a larger buffer. */
 #define DAEMON_BUFFER_SIZE ((size_t)1 << 20)
@@ -77,6 +80,7 @@ static inline struct fspf_caller daemon_caller(fuse_req_t req)
 /* What the kernel, and through it a program, is told about a library's negative errno (or 0). */
 MUST_CHECK int daemon_errno(int err);
 
+double daemon_timeout(bool foreign);
 void daemon_stat(const struct fspf_attr *attr, struct stat *ret);
 void daemon_entry(const struct fspf_attr *attr, struct fuse_entry_param *ret);
 

@@ -64,9 +64,14 @@ void daemon_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size,
 /* fsync, fdatasync, and fsync of a directory. */
 void daemon_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
+	int err = fspf_fsync(daemon_volume(req), ino);
+
 	(void)datasync;
 	(void)fi;
-	daemon_reply(req, fspf_fsync(daemon_volume(req), ino));
+	/* The anchor was changed by another: what was to be promised cannot be kept. */
+	if (err == -ESTALE && !fspf_is_foreign(daemon_volume(req), ino))
+		err = -EIO;
+	daemon_reply(req, err);
 }
 
 /*

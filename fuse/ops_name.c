@@ -44,16 +44,15 @@ static int lookup_any(struct fspf_volume *v, uint64_t parent, const char *name,
 
 void daemon_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	const struct fuse_entry_param absent = {.ino = 0, .entry_timeout = DAEMON_TIMEOUT};
+	const struct fuse_entry_param absent = {
+		.ino = 0,
+		.entry_timeout = daemon_timeout(fspf_is_foreign(daemon_volume(req), parent))};
 	struct fspf_attr attr;
 	int err = lookup_any(daemon_volume(req), parent, name, &attr);
 
-	/* That a name does not exist is worth remembering too.  -ESTALE is an answer here, and the
-	 * one that users of a handle expect. */
+	/* That a name does not exist is worth remembering too. */
 	if (err == -ENOENT)
 		fuse_reply_entry(req, &absent);
-	else if (err == -ESTALE)
-		fuse_reply_err(req, ESTALE);
 	else
 		daemon_reply_entry(req, err, &attr);
 }

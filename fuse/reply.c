@@ -18,7 +18,6 @@ int daemon_errno(int err)
 {
 	switch (-err) {
 	case EBADMSG: /* stored bytes did not verify */
-	case ESTALE:  /* the anchor was changed by another: what fsync promised cannot be kept */
 		return EIO;
 	case ENOKEY: /* a region whose key we were not given */
 	case EKEYREJECTED:
@@ -28,6 +27,11 @@ int daemon_errno(int err)
 	default:
 		return err > 0 || err < -ERRNO_MAX ? EIO : -err;
 	}
+}
+
+double daemon_timeout(bool foreign)
+{
+	return foreign ? DAEMON_TIMEOUT_FOREIGN : DAEMON_TIMEOUT;
 }
 
 void daemon_stat(const struct fspf_attr *attr, struct stat *ret)
@@ -54,8 +58,8 @@ void daemon_entry(const struct fspf_attr *attr, struct fuse_entry_param *ret)
 	*ret = (struct fuse_entry_param){
 		.ino = attr->ino,
 		.generation = attr->generation,
-		.attr_timeout = DAEMON_TIMEOUT,
-		.entry_timeout = DAEMON_TIMEOUT,
+		.attr_timeout = daemon_timeout(attr->foreign),
+		.entry_timeout = daemon_timeout(attr->foreign),
 	};
 	daemon_stat(attr, &ret->attr);
 }
