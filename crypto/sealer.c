@@ -43,6 +43,8 @@ struct crypto_sealer {
 	enum crypto_class class;
 	struct crypto_sessions *table; /* borrowed */
 	struct crypto_key *key;	       /* the region's; NULL in authenticated regions */
+	struct crypto_key *old_key;    /* of the sessions up to old_sessions; NULL: none */
+	uint32_t old_sessions;
 	uint8_t info[LABEL_SIZE + CONTEXT_MAX];
 	size_t info_len;
 	pthread_rwlock_t lock; /* guards @kept, and shared by whoever uses a key in it */
@@ -139,9 +141,22 @@ struct crypto_sealer *crypto_sealer_free(struct crypto_sealer *sealer)
 			crypto_gcm_free(sealer->kept[i].gcm);
 		pthread_rwlock_destroy(&sealer->lock);
 		crypto_key_free(sealer->key);
+		crypto_key_free(sealer->old_key);
 	}
 	free(sealer);
 	return NULL;
+}
+
+int crypto_sealer_set_old(struct crypto_sealer *sealer, const struct crypto_key *old_key,
+			  uint32_t last)
+{
+	int r = -EINVAL;
+
+	if (sealer->class == CRYPTO_CLASS_ENCRYPTED && !sealer->old_key)
+		r = crypto_key_copy(old_key, &sealer->old_key);
+	if (r == 0)
+		sealer->old_sessions = last;
+	return r;
 }
 
 enum crypto_class crypto_sealer_class(const struct crypto_sealer *sealer)
@@ -179,13 +194,14 @@ out:
 static int derive(const struct crypto_sealer *sealer, uint32_t session, struct crypto_gcm **ret)
 {
 	const struct crypto_salt *salt = crypto_sessions_find(sealer->table, session);
+	bool old = sealer->old_key && session <= sealer->old_sessions;
 	struct crypto_key *key = NULL;
 	int r = -EBADMSG;
 
 	if (!salt)
 		goto out;
-	r = crypto_hkdf(sealer->key, salt->b, sizeof(salt->b), sealer->info, sealer->info_len,
-			&key);
+	r = crypto_hkdf(old ? sealer->old_key : sealer->key, salt->b, sizeof(salt->b), sealer->info,
+			sealer->info_len, &key);
 	if (r < 0)
 		goto out;
 	r = crypto_gcm_new(key, ret);

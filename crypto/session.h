@@ -79,6 +79,11 @@ MUST_CHECK int crypto_sealer_new(enum crypto_class class, const struct crypto_ke
 				 size_t context_len, struct crypto_sealer **ret);
 struct crypto_sealer *crypto_sealer_free(struct crypto_sealer *sealer);
 
+/* What the sessions up to @last sealed was sealed under @old_key (copied): a region that is being
+ * given a new key has two.  At most once, before the sealer is used. */
+MUST_CHECK int crypto_sealer_set_old(struct crypto_sealer *sealer, const struct crypto_key *old_key,
+				     uint32_t last);
+
 enum crypto_class crypto_sealer_class(const struct crypto_sealer *sealer);
 
 /* How many more blocks the newest session can seal, counted for all sealers of the table together

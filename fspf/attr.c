@@ -196,14 +196,14 @@ static int set_attr(struct fspf_volume *v, struct fspf_inode *inode, uint32_t se
 		return inode->type == S_IFDIR ? -EISDIR : -EINVAL;
 	if (size && attr->size > FSPF_FILE_SIZE_MAX)
 		return -EFBIG;
-	r = fspf_region_writable(inode->region);
-	if (r == 0 && size)
+	r = 0;
+	if (size)
 		r = frees ? fspf_copy_up_nothing(v, inode) : fspf_copy_up(v, inode);
 	if (r == 0 && promised)
-		r = fspf_promise(v, promised);
+		r = fspf_promise(inode->region, promised);
 	if (r)
 		return r;
-	r = fspf_begin(v, frees);
+	r = fspf_begin(inode->region, frees);
 	if (r == 0) {
 		pthread_mutex_lock(&inode->lock);
 		r = set_locked(v, inode, set, attr, &used);
@@ -211,7 +211,7 @@ static int set_attr(struct fspf_volume *v, struct fspf_inode *inode, uint32_t se
 		pthread_mutex_unlock(&inode->lock);
 		fspf_end(v);
 	}
-	fspf_space_unpromise(v->space, promised - used);
+	fspf_space_unpromise(inode->region->home->space, promised - used);
 	return r;
 }
 

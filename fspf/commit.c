@@ -79,7 +79,11 @@ static int flush_pass(struct fspf_volume *v, struct fspf_flusher *f, struct fspf
 
 		if (!inode)
 			break;
-		r = fspf_flush_inode(v, f, inode, held != NULL);
+		/* At close what would go to scratch space goes nowhere. */
+		if (atomic_load(&v->closing) && fspf_region_is_ephemeral(inode->region))
+			r = 0;
+		else
+			r = fspf_flush_inode(v, f, inode, held != NULL);
 		if (r) {
 			fspf_inode_relist(v, inode);
 			first = first ? first : r;
@@ -129,7 +133,8 @@ static int renew_session(struct fspf_volume *v)
 /* Is there anything that the last published state does not have? */
 static bool anything_new(struct fspf_volume *v, uint64_t durable)
 {
-	return atomic_load(&v->changed) > durable;
+	return atomic_load(&v->stored.changed) > durable ||
+	       atomic_load(&v->scratch.changed) > durable;
 }
 
 static int freeze_now(struct fspf_volume *v, struct fspf_flusher *f, uint64_t durable, bool always,
@@ -140,6 +145,7 @@ static int freeze_now(struct fspf_volume *v, struct fspf_flusher *f, uint64_t du
 
 	pthread_rwlock_wrlock(&v->gate);
 	r = flush_all(v, f, &held); /* V4 */
+	frozen->publish = always || atomic_load(&v->stored.changed) > durable;
 	if (r == 0 && (always || anything_new(v, durable)))
 		r = fspf_freeze(v, frozen);
 	pthread_rwlock_unlock(&v->gate);
@@ -180,7 +186,7 @@ static int commit_once(struct fspf_volume *v, struct fspf_flusher *f, uint64_t d
 			fspf_volume_fail(v, r, "the storage could not be written");
 		return r;
 	}
-	r = fspf_publish_frozen(v, &frozen);
+	r = frozen.publish ? fspf_publish_frozen(v, &frozen) : fspf_settle_frozen(v, &frozen);
 	if (r == 0)
 		*ret_durable = frozen.epoch;
 	fspf_root_free(frozen.root);
@@ -268,16 +274,19 @@ static void commit_and_tell(struct fspf_volume *v, struct fspf_committer *c)
 /* Metadata alone can fill the dirty limit too; the trees only become clean with a commit. */
 static bool nodes_are_many(struct fspf_volume *v)
 {
-	return fspf_space_keep(v, true) > UINT64_C(2048) * MERKLE_NODE_BLOCKS;
+	return fspf_space_keep(v, NULL, true) > UINT64_C(2048) * MERKLE_NODE_BLOCKS;
 }
 
 /* The volume can be read at once; whatever needs space waits until it is known what is free. */
 static void start(struct fspf_volume *v)
 {
 	struct fspf_old_map old = {0};
-	int r = fspf_space_load(v, &old);
+	int r;
 
-	fspf_space_ready(v->space, r);
+	if (v->ephemeral) /* nothing of the volume's space will be used */
+		return;
+	r = fspf_space_load(v, &old);
+	fspf_space_ready(v->stored.space, r);
 	if (r) {
 		fspf_volume_fail(v, r, "the free space of the volume could not be found out");
 		free(old.node);
@@ -396,7 +405,8 @@ int fspf_commit_wait(struct fspf_volume *v, uint64_t epoch)
 
 int fspf_commit_now(struct fspf_volume *v)
 {
-	return fspf_commit_wait(v, atomic_load(&v->changed));
+	return fspf_commit_wait(
+		v, max_u64(atomic_load(&v->stored.changed), atomic_load(&v->scratch.changed)));
 }
 
 void fspf_commit_kick(struct fspf_volume *v)
@@ -441,6 +451,11 @@ int fspf_commit_close(struct fspf_volume *v)
 	bool clean;
 	int r = atomic_load(&v->failed);
 
+	atomic_store(&v->closing, true);
+	if (v->ephemeral) {
+		fspf_committer_stop(v);
+		return 0;
+	}
 	if (r == 0)
 		r = fspf_orphans_close(v);
 	if (r == 0)
@@ -459,6 +474,6 @@ int fspf_commit_close(struct fspf_volume *v)
 	if (r == 0)
 		r = fspf_commit_run(v, true);
 	if (r == 0)
-		fspf_space_trim_free(v->space);
+		fspf_space_trim_free(v->stored.space);
 	return r;
 }

@@ -25,7 +25,9 @@ static void freeze_region(struct fspf_region *region, uint64_t generation,
 static void describe_region(const struct fspf_region *region, struct fspf_region_record *record)
 {
 	record->id = region->id;
-	record->class = region->class;
+	record->protection = region->protection;
+	record->flags = region->flags;
+	memcpy(record->host, region->host, sizeof(record->host));
 	memcpy(record->prefix, region->prefix, sizeof(record->prefix));
 	memcpy(record->hash_key, region->hash_key, sizeof(record->hash_key));
 	if (region->key)
@@ -38,14 +40,62 @@ static void release_sessions(struct fspf_volume *v, const struct fspf_blob *old)
 {
 	if (!old->addr || v->sessions_released)
 		return;
-	fspf_space_release(v->space, old->addr, fspf_blob_blocks(old->count), old->birth);
+	fspf_space_release(v->stored.space, old->addr, fspf_blob_blocks(old->count), old->birth);
 	v->sessions_released = true;
 }
 
-int fspf_freeze(struct fspf_volume *v, struct fspf_frozen *ret)
+/* Is this region's tree part of the frozen state? */
+static bool is_frozen(const struct fspf_frozen *f, const struct fspf_region *region)
+{
+	return region->tree && (fspf_region_is_ephemeral(region) ? f->scratch : f->publish);
+}
+
+/* What the next root says of each region.  Of ephemeral ones it says what the last one did. */
+static void freeze_regions(struct fspf_volume *v, struct fspf_frozen *f)
+{
+	struct fspf_root *root = f->root;
+
+	root->nregions = (uint32_t)atomic_load(&v->nregions);
+	for (uint32_t i = 0; i < root->nregions; i++) {
+		struct fspf_region *region = v->regions[i];
+		struct fspf_region_record *record = &root->region[i];
+
+		describe_region(region, record);
+		if (is_frozen(f, region) && fspf_region_is_ephemeral(region))
+			merkle_freeze(region->tree, root->generation);
+		else if (is_frozen(f, region))
+			freeze_region(region, root->generation, record);
+		if (region->id >= root->next_region)
+			root->next_region = (uint16_t)(region->id + 1);
+	}
+}
+
+static void freeze_sessions(struct fspf_volume *v, struct fspf_frozen *f)
+{
+	f->sessions_changed = f->publish && v->root_sealer &&
+			      crypto_sessions_count(v->sessions) != f->root->sessions.count;
+	if (f->sessions_changed)
+		release_sessions(v, &f->root->sessions);
+}
+
+static void freeze_space(struct fspf_volume *v, struct fspf_root *root)
+{
+	struct fspf_space_stat stat;
+
+	if (v->scratch.space)
+		fspf_space_freeze(v->scratch.space);
+	if (!v->stored.space)
+		return;
+	fspf_space_stat(v->stored.space, &stat);
+	root->cursor = stat.cursor;
+	root->segments = stat.segments;
+	root->used = stat.used;
+	fspf_space_freeze(v->stored.space);
+}
+
+int fspf_freeze(struct fspf_volume *v, struct fspf_frozen *f)
 {
 	struct fspf_root *root = fspf_root_new();
-	struct fspf_space_stat stat;
 
 	if (!root)
 		return -ENOMEM;
@@ -55,53 +105,53 @@ int fspf_freeze(struct fspf_volume *v, struct fspf_frozen *ret)
 	root->generation = atomic_load(&v->generation);
 	root->previous = v->tag;
 	root->base = v->base;
+	root->policy = atomic_load(&v->policy);
 	memset(&root->space, 0, sizeof(root->space));
-	root->nregions = (uint32_t)atomic_load(&v->nregions);
-	for (uint32_t i = 0; i < root->nregions; i++) {
-		describe_region(v->regions[i], &root->region[i]);
-		freeze_region(v->regions[i], root->generation, &root->region[i]);
-		if (v->regions[i]->id >= root->next_region)
-			root->next_region = (uint16_t)(v->regions[i]->id + 1);
-	}
-	ret->sessions_changed =
-		v->root_sealer && crypto_sessions_count(v->sessions) != root->sessions.count;
-	if (ret->sessions_changed)
-		release_sessions(v, &root->sessions);
-	fspf_space_stat(v->space, &stat);
-	root->cursor = stat.cursor;
-	root->segments = stat.segments;
-	root->used = stat.used;
-	ret->root = root;
-	ret->epoch = atomic_fetch_add(&v->epoch, 1);
+	f->root = root;
+	f->publish &= !v->ephemeral;
+	f->scratch = v->scratch.space && !atomic_load(&v->closing);
+	freeze_regions(v, f);
+	freeze_sessions(v, f);
+	freeze_space(v, root);
+	f->epoch = atomic_fetch_add(&v->epoch, 1);
 	atomic_fetch_add(&v->generation, 1);
-	fspf_space_freeze(v->space);
 	return 0;
+}
+
+/* The generation stays used up: what was born since bears the next one's number. */
+static void thaw_space(struct fspf_space *space)
+{
+	if (space)
+		fspf_space_thaw(space);
 }
 
 void fspf_thaw(struct fspf_volume *v, struct fspf_frozen *f)
 {
 	for (uint32_t i = 0; i < f->root->nregions; i++)
-		merkle_thaw(v->regions[i]->tree);
+		if (is_frozen(f, v->regions[i]))
+			merkle_thaw(v->regions[i]->tree);
 	if (f->sessions_blocks)
-		fspf_space_unalloc(v->space, f->root->sessions.addr, f->sessions_blocks);
-	fspf_space_thaw(v->space); /* the generation stays used up: what was born since bears the
-				      next one's number */
+		fspf_space_unalloc(v->stored.space, f->root->sessions.addr, f->sessions_blocks);
+	thaw_space(v->stored.space);
+	thaw_space(v->scratch.space);
 	f->root = fspf_root_free(f->root);
 }
 
-static int write_regions(struct fspf_volume *v, struct fspf_root *root)
+static int write_regions(struct fspf_volume *v, struct fspf_frozen *f)
 {
 	int r = 0;
 
-	for (uint32_t i = 0; i < root->nregions && r == 0; i++) {
+	for (uint32_t i = 0; i < f->root->nregions && r == 0; i++) {
 		struct crypto_digest tag;
 		struct merkle_ptr ptr;
 
+		if (!is_frozen(f, v->regions[i]))
+			continue;
 		r = merkle_commit(v->regions[i]->tree, &ptr, &tag);
-		if (r)
-			break;
-		root->region[i].root = ptr;
-		root->region[i].tag = tag;
+		if (r || fspf_region_is_ephemeral(v->regions[i]))
+			continue;
+		f->root->region[i].root = ptr;
+		f->root->region[i].tag = tag;
 	}
 	return r;
 }
@@ -117,19 +167,21 @@ static int write_sessions(struct fspf_volume *v, struct fspf_frozen *f)
 	if (!f->sessions_changed)
 		return 0;
 	want = (uint32_t)fspf_blob_blocks(crypto_sessions_count(v->sessions));
-	r = fspf_space_alloc(v->space, want, want, false, &blob->addr, &got);
+	r = fspf_space_alloc(v->stored.space, want, want, false, &blob->addr, &got);
 	if (r)
 		return r;
 	blob->birth = f->root->generation;
-	r = fspf_blob_write(v->store, &v->header, v->root_sealer, v->sessions, blob);
+	r = fspf_blob_write(v->store, &v->header, v->sessions, blob);
 	f->sessions_blocks = want; /* fspf_thaw() gives them back */
 	return r;
 }
 
 int fspf_write_frozen(struct fspf_volume *v, struct fspf_frozen *f, bool clean)
 {
-	int r = write_regions(v, f->root);
+	int r = write_regions(v, f);
 
+	if (!f->publish)
+		return r;
 	if (r == 0)
 		r = write_sessions(v, f);
 	if (r == 0 && clean)
@@ -157,10 +209,21 @@ static void adopt(struct fspf_volume *v, struct fspf_frozen *f, const struct cry
 	pthread_mutex_unlock(&v->state_lock);
 	if (f->sessions_changed)
 		v->sessions_released = false;
-	fspf_space_published(v->space);
+	fspf_space_published(v->stored.space);
+	if (v->scratch.space)
+		fspf_space_published(v->scratch.space);
 	fspf_root_free(old);
 	f->root = NULL;
 	atomic_fetch_add(&v->commits, 1);
+}
+
+/* Only scratch space has changed.  What the volume deferred waits for a root still. */
+int fspf_settle_frozen(struct fspf_volume *v, struct fspf_frozen *f)
+{
+	thaw_space(v->stored.space);
+	fspf_space_published(v->scratch.space);
+	f->root = fspf_root_free(f->root);
+	return 0;
 }
 
 int fspf_publish_frozen(struct fspf_volume *v, struct fspf_frozen *f)

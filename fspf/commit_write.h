@@ -9,6 +9,8 @@
 
 /* What freezing captured: the record to be written, lacking only what writing the nodes gives. */
 struct fspf_frozen {
+	bool publish;		/* in: something of the volume itself changed */
+	bool scratch;		/* ephemeral regions are frozen too */
 	struct fspf_root *root; /* owned */
 	uint64_t epoch;		/* the last epoch that it contains */
 	bool sessions_changed;
@@ -26,6 +28,8 @@ MUST_CHECK int fspf_write_frozen(struct fspf_volume *v, struct fspf_frozen *f, b
 /* The second half and step 4: root record, barrier, publish, and the volume's state is the new one.
  * On failure the volume fails: nobody can know which root the storage has. */
 MUST_CHECK int fspf_publish_frozen(struct fspf_volume *v, struct fspf_frozen *f);
+/* Instead of it, when only ephemeral regions have changed: no root record is written (X1). */
+MUST_CHECK int fspf_settle_frozen(struct fspf_volume *v, struct fspf_frozen *f);
 
 /* Store the space map as a tree and name it in @root; nothing is dirty or deferred.
  * (fspf/space_store.c) */

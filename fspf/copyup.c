@@ -71,7 +71,7 @@ static int delete_items(struct fspf_volume *v, struct fspf_inode *inode)
 /* What has been copied so far, or earlier.  @whole: items, flag and size as well. */
 static int drop(struct fspf_volume *v, struct fspf_inode *inode, bool whole)
 {
-	int r = fspf_begin(v, true);
+	int r = fspf_begin(inode->region, true);
 
 	if (r)
 		return r;
@@ -122,18 +122,18 @@ static int put_piece(struct copy *c)
 	int r = fspf_commit_throttle(c->v);
 
 	if (r == 0)
-		r = fspf_promise(c->v, c->count);
+		r = fspf_promise(c->inode->region, c->count);
 	if (r)
 		return r;
 	c->used = 0;
-	r = fspf_begin(c->v, false);
+	r = fspf_begin(c->inode->region, false);
 	if (r == 0) {
 		pthread_mutex_lock(&c->inode->lock);
 		r = put_pages(c);
 		pthread_mutex_unlock(&c->inode->lock);
 		fspf_end(c->v);
 	}
-	fspf_space_unpromise(c->v->space, c->count - c->used);
+	fspf_space_unpromise(c->inode->region->home->space, c->count - c->used);
 	return r;
 }
 
@@ -154,7 +154,7 @@ static int copy_all(struct copy *c)
 /* All is there: H4. */
 static int finish(struct copy *c)
 {
-	int r = fspf_begin(c->v, true);
+	int r = fspf_begin(c->inode->region, true);
 
 	if (r)
 		return r;

@@ -63,19 +63,67 @@ static int write_head(const struct fspf_create_params *params, struct fspf_store
 	return r;
 }
 
-int fspf_region_record_new(const char *prefix, enum crypto_class class, uint16_t id,
+static uint32_t flags_of(const struct fspf_region_params *params)
+{
+	struct stat st;
+	uint32_t flags = 0;
+
+	if (params->ephemeral)
+		flags |= FSPF_REGION_EPHEMERAL;
+	if (params->copy_up)
+		flags |= FSPF_REGION_COPY_UP;
+	if (params->host)
+		flags |= FSPF_REGION_KERNEL;
+	if (params->host && params->protection == FSPF_NOT_PROTECTED &&
+	    stat(params->host, &st) == 0 && !S_ISDIR(st.st_mode))
+		flags |= FSPF_REGION_FILE;
+	return flags;
+}
+
+int fspf_region_record_new(const struct fspf_region_params *params, uint16_t id,
 			   struct fspf_region_record *ret)
 {
 	int r;
 
 	memset(ret, 0, sizeof(*ret));
 	ret->id = id;
-	ret->class = class;
+	ret->protection = params->protection;
+	ret->flags = flags_of(params);
 	ret->next_object = FSPF_OBJECT_ROOT;
-	memcpy(ret->prefix, prefix, strlen(prefix) + 1);
+	memcpy(ret->prefix, params->prefix, strlen(params->prefix) + 1);
+	if (params->host)
+		memcpy(ret->host, params->host, strlen(params->host) + 1);
 	r = crypto_random(ret->hash_key, sizeof(ret->hash_key));
-	if (r == 0 && class == CRYPTO_CLASS_ENCRYPTED)
+	if (r == 0 && params->protection == FSPF_ENCRYPTED)
 		r = crypto_random(ret->key, sizeof(ret->key));
+	return r;
+}
+
+/* Under the gate, so that no commit sees the region without its top. */
+static int install(struct fspf_volume *v, struct fspf_region *region, const struct fspf_attr *at)
+{
+	int r = fspf_begin(region, false);
+
+	if (r)
+		return r;
+	atomic_fetch_add(&v->nregions, 1);
+	atomic_store(&v->stored.changed, atomic_load(&v->epoch));
+	if (region->protection != FSPF_NOT_PROTECTED)
+		r = fspf_region_top(v, region, at->mode & 07777, at->uid, at->gid);
+	fspf_end(v);
+	return r;
+}
+
+int fspf_region_install(struct fspf_volume *v, const struct fspf_region_record *record,
+			const struct fspf_attr *at)
+{
+	size_t n = atomic_load(&v->nregions);
+	int r = fspf_region_open(v, record, &v->regions[n]);
+
+	if (r == 0)
+		r = install(v, v->regions[n], at);
+	if (r && atomic_load(&v->nregions) == n)
+		v->regions[n] = fspf_region_free(v->regions[n]);
 	return r;
 }
 

@@ -15,11 +15,16 @@ MUST_CHECK int fspf_create_on(const struct fspf_create_params *params, struct fs
 MUST_CHECK int fspf_first_state(const struct fspf_create_params *params, struct fspf_store *store,
 				struct crypto_digest *ret_tag, struct fspf_error *err);
 
-/* A record for a region to be: with fresh keys. */
-MUST_CHECK int fspf_region_record_new(const char *prefix, enum crypto_class class, uint16_t id,
+/* A record for a region to be: with fresh keys.  @params have been checked, the prefix is
+ * normalised. */
+MUST_CHECK int fspf_region_record_new(const struct fspf_region_params *params, uint16_t id,
 				      struct fspf_region_record *ret);
 
-/* Its top directory, dirty in memory.  Under the gate. */
+/* One more region in memory, its top directory like @at; the next commit has it. */
+MUST_CHECK int fspf_region_install(struct fspf_volume *v, const struct fspf_region_record *record,
+				   const struct fspf_attr *at);
+
+/* A top directory, dirty in memory.  Under the gate. */
 MUST_CHECK int fspf_region_top(struct fspf_volume *v, struct fspf_region *region, uint32_t mode,
 			       uint32_t uid, uint32_t gid);
 

@@ -151,14 +151,15 @@ static void account(struct fspf_inode *inode, bool written, int64_t blocks)
 	}
 }
 
-static void release(struct fspf_volume *v, struct fspf_inode *inode, const struct fspf_extent *e,
-		    uint64_t from, uint64_t count)
+static void release(struct fspf_inode *inode, const struct fspf_extent *e, uint64_t from,
+		    uint64_t count)
 {
 	account(inode, e->addr, -(int64_t)count);
 	if (e->addr)
-		fspf_space_release(v->space, e->addr + (from - e->first), count, e->birth);
+		fspf_home_release(inode->region->home, e->addr + (from - e->first), count,
+				  e->birth);
 	else
-		fspf_space_unpromise(v->space, count);
+		fspf_space_unpromise(inode->region->home->space, count);
 }
 
 /* Cut the blocks first .. last out of @e, which overlaps them. */
@@ -192,7 +193,7 @@ static int cut(struct fspf_volume *v, struct fspf_inode *inode, const struct fsp
 	if (keep_space)
 		account(inode, e->addr, -(int64_t)(to - from));
 	else
-		release(v, inode, e, from, to - from);
+		release(inode, e, from, to - from);
 	return 0;
 }
 

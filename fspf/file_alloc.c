@@ -126,7 +126,7 @@ static int top_up(struct op *o)
 	if (r || need <= spare(o))
 		return r;
 	more = need - spare(o);
-	r = fspf_promise(o->v, more);
+	r = fspf_promise(o->inode->region, more);
 	if (r == 0)
 		o->promised += more;
 	return r;
@@ -134,7 +134,7 @@ static int top_up(struct op *o)
 
 static int go(struct op *o)
 {
-	int r = fspf_begin(o->v, o->frees);
+	int r = fspf_begin(o->inode->region, o->frees);
 
 	if (r)
 		return r;
@@ -160,7 +160,7 @@ static int run_op(struct op *o)
 			r = go(o);
 	}
 	if (spare(o))
-		fspf_space_unpromise(o->v->space, spare(o));
+		fspf_space_unpromise(o->inode->region->home->space, spare(o));
 	return r;
 }
 
@@ -398,7 +398,8 @@ static int zero_whole(struct op *o, uint64_t first, uint64_t last)
 		fspf_volume_fail(v, r, "a part of a file could not be zeroed");
 	if (r)
 		return r;
-	fspf_space_unpromise(v->space, fspf_pages_drop(&o->inode->pages, v->pages, first, last));
+	fspf_space_unpromise(o->inode->region->home->space,
+			     fspf_pages_drop(&o->inode->pages, v->pages, first, last));
 	fspf_batch_drop(o->inode, first, last);
 	return 0;
 }

@@ -110,7 +110,7 @@ static void give_up(struct fspf_volume *v, struct fspf_inode *inode, struct chan
 	for (uint32_t i = 0; i < n; i++)
 		if (c->fresh[i] &&
 		    fspf_pages_drop(&inode->pages, v->pages, c->first + i, c->first + i))
-			fspf_space_unpromise(v->space, 1);
+			fspf_space_unpromise(inode->region->home->space, 1);
 }
 
 static int get_pages(struct fspf_volume *v, struct fspf_inode *inode, struct change *c)
@@ -214,7 +214,7 @@ static int try_write(struct fspf_volume *v, struct fspf_inode *inode, struct cha
 		     uint64_t promised, const void *data, unsigned flags)
 {
 	uint64_t need = 0;
-	int r = fspf_begin(v, promised == 0);
+	int r = fspf_begin(inode->region, promised == 0);
 
 	if (r)
 		return r;
@@ -229,8 +229,7 @@ static int try_write(struct fspf_volume *v, struct fspf_inode *inode, struct cha
 }
 
 /* Enough for any case; or, for a file with unwritten space, what the write needs as things are. */
-static int promise_some(struct fspf_volume *v, struct fspf_inode *inode, struct change *c,
-			uint64_t *ret)
+static int promise_some(struct fspf_inode *inode, struct change *c, uint64_t *ret)
 {
 	uint64_t need = c->count + UINT64_C(1);
 	int r = 0;
@@ -240,7 +239,7 @@ static int promise_some(struct fspf_volume *v, struct fspf_inode *inode, struct 
 		r = count_needed(inode, c, &need);
 	pthread_mutex_unlock(&inode->lock);
 	if (r == 0 && need)
-		r = fspf_promise(v, need);
+		r = fspf_promise(inode->region, need);
 	if (r == 0)
 		*ret = need;
 	return r;
@@ -259,11 +258,11 @@ static int write_some(struct fspf_volume *v, struct fspf_inode *inode, uint64_t 
 		r = -EAGAIN;
 	while (r == -EAGAIN) {
 		promised = 0;
-		r = promise_some(v, inode, &c, &promised);
+		r = promise_some(inode, &c, &promised);
 		if (r == 0)
 			r = try_write(v, inode, &c, promised, data, flags);
 		if (promised > c.used)
-			fspf_space_unpromise(v->space, promised - c.used);
+			fspf_space_unpromise(inode->region->home->space, promised - c.used);
 	}
 	free(c.page);
 	free(c.fresh);
@@ -344,7 +343,8 @@ int fspf_file_drop_blocks(struct fspf_volume *v, struct fspf_inode *inode, uint6
 		r = fspf_file_drop_inline(inode);
 	if (r)
 		return r;
-	fspf_space_unpromise(v->space, fspf_pages_drop(&inode->pages, v->pages, first, last));
+	fspf_space_unpromise(inode->region->home->space,
+			     fspf_pages_drop(&inode->pages, v->pages, first, last));
 	fspf_batch_drop(inode, first, last);
 	return 0;
 }

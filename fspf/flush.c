@@ -127,7 +127,7 @@ static int write_run(struct fspf_volume *v, struct fspf_flusher *f, const struct
 	int r;
 
 	run->from = from;
-	r = fspf_space_alloc(v->space, want, 1, true, &run->addr, &run->count);
+	r = fspf_home_alloc(inode->region->home, want, 1, true, &run->addr, &run->count);
 	if (r)
 		return r;
 	memset(f->batch.promised + from, 0, run->count * sizeof(f->batch.promised[0]));
@@ -158,10 +158,10 @@ static int write_batch(struct fspf_volume *v, struct fspf_flusher *f,
 
 /* Blocks from the run's @i-th on will not be named: they are free, and promised again to their
  * pages. */
-static void give_back(struct fspf_volume *v, struct fspf_flusher *f, const struct run *run,
+static void give_back(struct fspf_home *home, struct fspf_flusher *f, const struct run *run,
 		      uint32_t i)
 {
-	fspf_space_unalloc_promised(v->space, run->addr + i, run->count - i);
+	fspf_home_unalloc_promised(home, run->addr + i, run->count - i);
 	memset(f->batch.promised + run->from + i, true,
 	       (run->count - i) * sizeof(f->batch.promised[0]));
 }
@@ -207,14 +207,14 @@ static int enter_run(struct fspf_volume *v, struct fspf_flusher *f, struct fspf_
 		uint32_t n = extent_length(f, run, i, max);
 
 		if (n == 0) { /* dropped while it was written: nobody will ever name it (F2) */
-			fspf_space_unalloc(v->space, run->addr + i, 1);
+			fspf_home_unalloc(inode->region->home, run->addr + i, 1);
 			i++;
 			continue;
 		}
 		make_extent(v, f, inode->region, run, i, n, &e);
 		r = fspf_map_put(v, inode, &e);
 		if (r)
-			give_back(v, f, run, i);
+			give_back(inode->region->home, f, run, i);
 		for (uint32_t k = 0; k < n && r == 0; k++)
 			f->batch.dropped[run->from + i + k] =
 				true; /* entered: not to be returned */
@@ -234,7 +234,7 @@ static int enter_batch(struct fspf_volume *v, struct fspf_flusher *f, struct fsp
 		if (r == 0)
 			r = enter_run(v, f, inode, run);
 		else
-			give_back(v, f, run, 0);
+			give_back(inode->region->home, f, run, 0);
 	}
 	return r;
 }
@@ -269,7 +269,7 @@ static void finish_batch(struct fspf_volume *v, struct fspf_flusher *f, struct f
 			fspf_page_free(v->pages, b->page[i]);
 		unneeded += b->promised[i] && !kept;
 	}
-	fspf_space_unpromise(v->space, unneeded);
+	fspf_space_unpromise(inode->region->home->space, unneeded);
 	fspf_inode_dirty(v, inode);
 }
 
@@ -296,7 +296,8 @@ static int flush_inline(struct fspf_volume *v, struct fspf_inode *inode)
 	}
 	if (r)
 		return r;
-	fspf_space_unpromise(v->space, fspf_pages_drop(&inode->pages, v->pages, 0, 0));
+	fspf_space_unpromise(inode->region->home->space,
+			     fspf_pages_drop(&inode->pages, v->pages, 0, 0));
 	fspf_inode_dirty(v, inode);
 	return 0;
 }

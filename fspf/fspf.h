@@ -48,6 +48,7 @@
 #define FSPF_ROOT UINT64_C(1) /* region 0, object 1 */
 #define FSPF_NAME_MAX 255u    /* bytes */
 #define FSPF_PREFIX_MAX 1023u /* bytes of a region's prefix */
+#define FSPF_HOST_MAX 1023u   /* bytes of a region's directory on the host */
 #define FSPF_SYMLINK_MAX 4095u
 #define FSPF_XATTR_NAME_MAX 255u
 #define FSPF_XATTR_VALUE_MAX 65536u
@@ -56,8 +57,24 @@
 #define FSPF_FILE_SIZE_MAX (INT64_MAX & ~UINT64_C(4095))
 #define FSPF_SIZE_MIN (UINT64_C(16) << 20) /* bytes: the smallest volume limit */
 #define FSPF_LINK_MAX 65000u
+#define FSPF_SNAPSHOT_NAME_MAX 255u /* bytes */
 
 struct fspf_volume;
+
+/* What a region promises for what it holds. */
+enum fspf_protection {
+	FSPF_ENCRYPTED = 1,	/* nobody without the key reads or changes it unnoticed */
+	FSPF_AUTHENTICATED = 2, /* nobody changes it unnoticed */
+	FSPF_NOT_PROTECTED =
+		3, /* passed through from the host, or (ephemeral) of no lasting worth */
+};
+
+/* What the owner of a volume demands of all its mounts; kept in the root record. */
+enum fspf_policy {
+	FSPF_POLICY_REQUIRE_PROTECTED = 1 << 0, /* no region that is not protected */
+	FSPF_POLICY_EXEC_PROTECTED = 1 << 1,	/* nothing in such a region may be executed */
+	FSPF_POLICY_ALL = FSPF_POLICY_REQUIRE_PROTECTED | FSPF_POLICY_EXEC_PROTECTED,
+};
 
 /* What went wrong, in words, for whoever prints: one line each, no newline; hint may be empty. */
 struct fspf_error {
@@ -126,8 +143,13 @@ struct fspf_open_params {
 		*credential; /* NULL: authenticated regions alone, read-only (any, if keyless) */
 	struct fspf_anchor *anchor; /* taken over, success or not; required */
 	bool read_only;
+	/* Nothing is stored: every region is ephemeral, and the volume's files are only read.  An
+	 * encrypted volume can be opened so without its key, as far as that is read-only too. */
+	bool ephemeral;
+	const char *scratch_dir; /* for ephemeral regions' changes; NULL: /var/tmp or another */
+	bool authoring; /* by a tool that builds regions: what is ephemeral or in place when mounted
+			   is written to the volume */
 	bool peek; /* read-only and without a lock: fspf_tag and fspf_regions alone may be used */
-	bool authoring;	     /* for tools that build regions: those in place may be changed */
 	bool recover;	     /* accept a newer state that provably descends from the anchored one */
 	uint64_t dirty_max;  /* bytes of dirty data; 0: 256 MiB */
 	uint64_t node_cache; /* bytes of clean nodes; 0: 64 MiB */
@@ -305,9 +327,11 @@ void fspf_tag(struct fspf_volume *v, struct crypto_digest *ret);
 
 struct fspf_region_info {
 	char prefix[FSPF_PREFIX_MAX + 1];
-	enum crypto_class class;
+	enum fspf_protection protection;
+	char host[FSPF_HOST_MAX + 1]; /* kernel regions: the directory or file; else "" */
+	bool ephemeral, copy_up;
+	bool locked; /* encrypted, and its key was not given: nothing but that is known of it */
 	uint16_t id;
-	bool locked; /* encrypted, and no key was given: nothing but the class is known of it */
 	struct crypto_digest
 		tag;	 /* of the last published state; zero for a region without any node */
 	uint64_t files;	 /* inodes */
@@ -318,13 +342,34 @@ struct fspf_region_info {
 void fspf_regions(struct fspf_volume *v, struct fspf_region_info ret[static FSPF_REGIONS_MAX],
 		  size_t *ret_count);
 
-/* A new empty region at an absolute @prefix (normalised: no "//", ".", "..", trailing slash),
- * committed and published.  The directories down to it are made in the regions around it.  -EEXIST:
- * there is a region already; -ENOTDIR: something else than a directory is in the way; -ENOTEMPTY:
- * the directory there holds files, which would be hidden; -ENOKEY: encrypted, in a volume without a
- * key. */
-MUST_CHECK int fspf_region_add(struct fspf_volume *v, const char *prefix, enum crypto_class class,
+/*
+ * A new empty region, committed and published.  Its class is its protection and where it is kept:
+ *
+ *              stored                      ephemeral
+ * encrypted    in the volume               committed state, changes in scratch space
+ * authent.     in the volume, or in place  the same
+ *              (host: contents there)
+ * unprotected  host: all of it             empty at first
+ *
+ * The directories down to it are made in the regions around it.  -EEXIST: there is a region
+ * already; -ENOTDIR: something else than a directory is in the way; -ENOTEMPTY: the directory there
+ * holds files, which would be hidden; -ENOKEY: encrypted, in a volume without a key; -EPERM: the
+ * volume's policy does not allow it; -EINVAL: there is no such class, or the region around it is
+ * ephemeral and this one is not.
+ */
+struct fspf_region_params {
+	const char *prefix; /* absolute; normalised: no "//", ".", "..", trailing slash */
+	enum fspf_protection protection;
+	const char *host; /* an absolute path; NULL: kept in the volume */
+	bool ephemeral;
+	bool copy_up; /* in place: writing copies a file into the volume; else it is refused */
+};
+MUST_CHECK int fspf_region_add(struct fspf_volume *v, const struct fspf_region_params *params,
 			       struct fspf_error *err);
+
+/* What the volume demands (enum fspf_policy), from now on; committed and published.  -EPERM: a
+ * region does not meet it. */
+MUST_CHECK int fspf_policy_set(struct fspf_volume *v, uint32_t policy, struct fspf_error *err);
 
 /* A path from the root of the volume, through regions; symlinks are not followed.  Takes a
  * reference. */
@@ -345,7 +390,9 @@ struct fspf_info {
 	uint32_t sessions;
 	uint64_t bytes_used;
 	bool keyed;
-	bool clean; /* was closed: the space map is stored */
+	bool opened;	 /* all of it is known: it has no key, or that was given */
+	bool clean;	 /* was closed: the space map is stored */
+	uint32_t policy; /* enum fspf_policy */
 	struct crypto_digest tag, previous_tag;
 	struct crypto_keyslot_info slots[FSPF_KEYSLOTS];
 };

@@ -114,7 +114,7 @@ static int load(struct fspf_region *region, uint64_t object, struct fspf_inode *
 	uint8_t item[FSPF_INODE_SIZE];
 	struct fspf_inode *inode;
 	size_t len;
-	int r = merkle_get(region->tree, &key, item, sizeof(item), &len);
+	int r = region->tree ? merkle_get(region->tree, &key, item, sizeof(item), &len) : -ENOENT;
 
 	if (r)
 		return r == -ERANGE ? -EBADMSG : r;
@@ -125,7 +125,7 @@ static int load(struct fspf_region *region, uint64_t object, struct fspf_inode *
 	inode->type = inode->a.mode & S_IFMT;
 	/* When it last changed is not known: what was written out and dropped from memory may wait
 	 * for a commit still, and an fsync must wait with it. */
-	inode->changed = atomic_load(&region->v->changed);
+	inode->changed = atomic_load(&region->home->changed);
 	if (r)
 		inode_free(inode);
 	else
@@ -254,7 +254,7 @@ void fspf_inode_dirty(struct fspf_volume *v, struct fspf_inode *inode)
 
 	inode->dirty = true;
 	inode->changed = epoch;
-	atomic_store(&v->changed, epoch);
+	atomic_store(&inode->region->home->changed, epoch);
 	pthread_mutex_lock(&v->table->lock);
 	list_add(v->table, inode);
 	pthread_mutex_unlock(&v->table->lock);

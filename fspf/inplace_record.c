@@ -49,7 +49,7 @@ static int put_items(struct recorder *rec, uint64_t blocks)
 {
 	struct fspf_volume *v = rec->w->v;
 	uint8_t value[FSPF_VERITY_LEAVES * CRYPTO_DIGEST_SIZE];
-	int r = fspf_begin(v, false);
+	int r = fspf_begin(rec->inode->region, false);
 
 	if (r)
 		return r;
@@ -127,7 +127,7 @@ static int finish(struct recorder *rec, const struct fspf_in_place_item *item)
 	struct merkle_key key = fspf_key(inode->object, FSPF_ITEM_IN_PLACE, 0);
 	uint8_t value[FSPF_IN_PLACE_SIZE_MAX];
 	size_t len = fspf_in_place_encode(item, value);
-	int r = fspf_begin(rec->w->v, false);
+	int r = fspf_begin(inode->region, false);
 
 	if (r)
 		return r;

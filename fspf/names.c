@@ -11,13 +11,13 @@
 #include "fspf/names.h"
 #include "fspf/xattr.h"
 
-int fspf_names_begin(struct fspf_volume *v, bool frees)
+int fspf_names_begin(struct fspf_region *region, bool frees)
 {
-	int r = fspf_begin(v, frees); /* may wait for a commit, so names come after it */
+	int r = fspf_begin(region, frees); /* may wait for a commit, so names come after it */
 
 	if (r)
 		return r;
-	pthread_mutex_lock(&v->names);
+	pthread_mutex_lock(&region->v->names);
 	return 0;
 }
 
@@ -232,7 +232,7 @@ static int make_in(struct fspf_volume *v, struct fspf_inode *dir, const struct m
 		   struct fspf_attr *ret)
 {
 	struct fspf_inode *inode;
-	int r = fspf_names_begin(v, false);
+	int r = fspf_names_begin(dir->region, false);
 
 	if (r)
 		return r;
@@ -396,9 +396,7 @@ static int link_in(struct fspf_volume *v, struct fspf_inode *inode, struct fspf_
 		return -EXDEV;
 	if (inode->type == S_IFDIR)
 		return -EPERM;
-	r = fspf_region_writable(dir->region);
-	if (r == 0)
-		r = fspf_names_begin(v, false);
+	r = fspf_names_begin(dir->region, false);
 	if (r)
 		return r;
 	r = link_locked(v, inode, dir, name);
@@ -468,7 +466,7 @@ static int remove_name(struct fspf_volume *v, struct fspf_inode *dir, const char
 		r = fspf_inode_get(v, fspf_ino(dir->region, d.object), &inode);
 	if (r)
 		return r;
-	r = fspf_names_begin(v, true);
+	r = fspf_names_begin(dir->region, true);
 	if (r)
 		goto out;
 	r = fspf_dir_find(dir->region, dir->object, name, &now, &offset);

@@ -17,7 +17,7 @@
 #include "fspf/dir.h"
 
 /* The gate, then names; fspf_names_end() undoes both. */
-MUST_CHECK int fspf_names_begin(struct fspf_volume *v, bool frees);
+MUST_CHECK int fspf_names_begin(struct fspf_region *region, bool frees);
 void fspf_names_end(struct fspf_volume *v);
 
 /* A directory that is still there, referenced: -ENOTDIR, -ENOENT. */

@@ -20,6 +20,7 @@
 #include "fspf/error.h"
 #include "fspf/inode.h"
 #include "fspf/inplace.h"
+#include "fspf/scratch.h"
 
 #define DIRTY_DEFAULT (UINT64_C(256) << 20)
 #define DIRTY_MIN (UINT64_C(8) << 20)
@@ -47,7 +48,8 @@ static void volume_free(struct fspf_volume *v)
 	fspf_inplace_free(v->inplace);
 	free_regions(v);
 	merkle_cache_free(v->cache);
-	fspf_space_free(v->space);
+	fspf_space_free(v->stored.space);
+	fspf_space_free(v->scratch.space);
 	fspf_page_pool_free(v->pages);
 	fspf_root_sealer_free(v->root_sealer);
 	crypto_sessions_free(v->sessions);
@@ -91,7 +93,9 @@ static int volume_new(const struct fspf_open_params *params, struct fspf_volume 
 	r = init_locks(v);
 	v->peek = params->peek;
 	v->read_only = params->read_only || params->peek;
+	v->ephemeral = params->ephemeral && !v->read_only;
 	v->authoring = params->authoring;
+	v->scratch.base = FSPF_SCRATCH_BASE;
 	v->report = params->report;
 	v->report_ctx = params->report_ctx;
 	v->dirty_max = or_default(params->dirty_max, DIRTY_DEFAULT, DIRTY_MIN) / FSPF_BLOCK_SIZE;
@@ -122,9 +126,9 @@ static int volume_new(const struct fspf_open_params *params, struct fspf_volume 
 static int open_store(struct fspf_volume *v, const struct fspf_open_params *params,
 		      struct fspf_error *err)
 {
-	enum fspf_store_mode mode = params->peek	? FSPF_STORE_PEEK
-				    : params->read_only ? FSPF_STORE_READ_ONLY
-							: FSPF_STORE_READ_WRITE;
+	enum fspf_store_mode mode = params->peek			? FSPF_STORE_PEEK
+				    : params->read_only || v->ephemeral ? FSPF_STORE_READ_ONLY
+									: FSPF_STORE_READ_WRITE;
 	int r;
 
 	if (params->store) {
@@ -161,7 +165,7 @@ static int open_key(struct fspf_volume *v, const struct fspf_open_params *params
 						      "authenticated regions alone")
 					  : 0;
 	if (!params->credential) {
-		if (v->read_only)
+		if (v->read_only || v->ephemeral)
 			return 0;
 		return fspf_fail(err, -ENOKEY,
 				 "give --key-file, --passphrase-file or FSPF_KEY; authenticated "
@@ -183,9 +187,11 @@ struct candidates {
 
 static void read_candidates(struct fspf_volume *v, struct candidates *c)
 {
+	const struct fspf_root_keys keys = {.volume = v->key};
+
 	for (unsigned i = 0; i < 2; i++)
 		c->error[i] =
-			fspf_root_read(v->store, &v->header, v->key, i, &c->root[i], &c->tag[i]);
+			fspf_root_read(v->store, &v->header, &keys, i, &c->root[i], &c->tag[i]);
 }
 
 /* The newest of those that verify; -1: none. */
@@ -293,8 +299,8 @@ static int open_sessions(struct fspf_volume *v, struct fspf_error *err)
 {
 	int r = 0;
 
-	if (v->root->opened && v->header.keyed && v->root->sessions.addr)
-		r = fspf_blob_read(v->store, &v->header, v->key, &v->root->sessions, v->sessions);
+	if (v->root->sessions.addr)
+		r = fspf_blob_read(v->store, &v->header, &v->root->sessions, v->sessions);
 	if (r)
 		return fspf_fail(err, r, NULL, "the volume's session table does not verify");
 	return 0;
@@ -315,8 +321,20 @@ static int open_regions(struct fspf_volume *v, struct fspf_error *err)
 		 : 0;
 }
 
-/* A fresh session; and the accepted tag published again if the anchor was behind it (--recover). */
-static int begin_writing(struct fspf_volume *v, struct fspf_error *err)
+/* A fresh session.  An ephemeral open's is never stored: its seals die with it. */
+static int begin_session(struct fspf_volume *v)
+{
+	struct crypto_salt salt;
+	int r = crypto_sessions_begin(v->sessions);
+
+	if (r == 0)
+		r = crypto_sessions_salt(v->sessions, crypto_sessions_count(v->sessions), &salt);
+	if (r == 0 && v->key)
+		r = fspf_root_sealer_new(v->key, v->header.volume_id, &salt, &v->root_sealer);
+	return r;
+}
+
+static int begin_stored(struct fspf_volume *v)
 {
 	struct fspf_space_config config = {
 		.store = v->store,
@@ -324,25 +342,108 @@ static int begin_writing(struct fspf_volume *v, struct fspf_error *err)
 		.generation = v->root->generation + 1,
 		.cursor = v->root->cursor,
 	};
-	struct crypto_salt salt;
+
+	return v->ephemeral ? 0 : fspf_space_new(&config, &v->stored.space);
+}
+
+static bool needs_scratch(struct fspf_volume *v)
+{
+	for (size_t i = 0; i < atomic_load(&v->nregions); i++)
+		if (fspf_region_is_ephemeral(v->regions[i]))
+			return true;
+	return false;
+}
+
+static uint64_t unwritten_in(struct fspf_volume *v, const struct fspf_home *home)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < atomic_load(&v->nregions); i++)
+		if (v->regions[i]->home == home)
+			n += atomic_load(&v->regions[i]->unwritten);
+	return n;
+}
+
+static int not_prepared(int r, struct fspf_error *err)
+{
+	return fspf_fail(err, r, NULL, "cannot prepare the volume for writing: %s", strerror(-r));
+}
+
+/* Scratch space is empty, and known at once. */
+static int begin_scratch(struct fspf_volume *v, const char *dir, struct fspf_error *err)
+{
+	struct fspf_space_config config = {.generation = v->root->generation + 1};
+	struct fspf_store *scratch = NULL;
+	int r;
+
+	if (!needs_scratch(v))
+		return 0;
+	r = fspf_scratch_store_new(dir, v->header.segment_blocks, &scratch);
+	if (r)
+		return fspf_fail(err, r, "name a directory that can be written (-o scratch=DIR)",
+				 "cannot make the scratch file for ephemeral regions%s%s: %s",
+				 dir ? " in " : "", dir ? dir : "", strerror(-r));
+	r = fspf_scratch_join(v->store, scratch, &v->store);
+	if (r)
+		fspf_store_free(scratch);
+	config.store = scratch;
+	if (r == 0)
+		r = fspf_space_new(&config, &v->scratch.space);
+	if (r == 0)
+		r = fspf_space_restore(v->scratch.space, unwritten_in(v, &v->scratch));
+	if (r)
+		return not_prepared(r, err);
+	fspf_space_ready(v->scratch.space, 0);
+	return 0;
+}
+
+static int begin_writing(struct fspf_volume *v, const char *scratch_dir, struct fspf_error *err)
+{
 	int r = 0;
 
 	atomic_store(&v->generation, v->root->generation + 1);
-	if (v->header.keyed) {
-		r = crypto_sessions_begin(v->sessions);
-		if (r == 0)
-			r = crypto_sessions_salt(v->sessions, crypto_sessions_count(v->sessions),
-						 &salt);
-		if (r == 0)
-			r = fspf_root_sealer_new(v->key, v->header.volume_id, &salt,
-						 &v->root_sealer);
+	if (v->header.keyed)
+		r = begin_session(v);
+	if (r == 0)
+		r = begin_stored(v);
+	if (r)
+		return not_prepared(r, err);
+	r = begin_scratch(v, scratch_dir, err);
+	if (r)
+		return r;
+	r = fspf_committer_start(v);
+	return r ? not_prepared(r, err) : 0;
+}
+
+/* An unprotected ephemeral region has no committed state: it begins with a top like the directory
+ * that it covers. */
+static int make_top(struct fspf_volume *v, struct fspf_region *region)
+{
+	struct fspf_attr at = {.mode = 0755};
+	int r = 0;
+
+	if (region->cover)
+		r = fspf_getattr(v, fspf_ino(region->cover, region->cover_object), &at);
+	if (r == 0)
+		r = fspf_begin(region, false);
+	if (r == 0) {
+		r = fspf_region_top(v, region, at.mode & 07777, at.uid, at.gid);
+		fspf_end(v);
 	}
-	if (r == 0)
-		r = fspf_space_new(&config, &v->space);
-	if (r == 0)
-		r = fspf_committer_start(v);
-	return r ? fspf_fail(err, r, NULL, "cannot prepare the volume for writing: %s",
-			     strerror(-r))
+	return r;
+}
+
+static int make_tops(struct fspf_volume *v, struct fspf_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < atomic_load(&v->nregions) && r == 0; i++) {
+		struct fspf_region *region = v->regions[i];
+
+		if (region->tree && region->protection == FSPF_NOT_PROTECTED && !v->authoring)
+			r = make_top(v, region);
+	}
+	return r ? fspf_fail(err, r, NULL, "cannot make the ephemeral regions: %s", strerror(-r))
 		 : 0;
 }
 
@@ -375,11 +476,17 @@ static int open_volume(struct fspf_volume *v, const struct fspf_open_params *par
 	r = open_sessions(v, err);
 	if (r == 0)
 		r = open_regions(v, err);
-	if (r == 0 && !v->read_only)
+	if (r == 0) {
+		atomic_store(&v->policy, v->root->policy);
+		r = fspf_policy_check(v, v->root->policy, err);
+	}
+	if (r || v->read_only)
+		return r;
+	if (!v->ephemeral)
 		r = publish_recovered(v, err);
-	if (r == 0 && !v->read_only)
-		r = begin_writing(v, err);
-	return r;
+	if (r == 0)
+		r = begin_writing(v, params->scratch_dir, err);
+	return r ? r : make_tops(v, err);
 }
 
 int fspf_open(const struct fspf_open_params *params, struct fspf_volume **ret,
@@ -450,22 +557,21 @@ static int empty_state(struct fspf_volume *v, const struct fspf_create_params *p
 static int first_region(struct fspf_volume *v, const struct fspf_create_params *params)
 {
 	struct fspf_region_record *record = crypto_secret_alloc(sizeof(*record));
-	int r = record ? fspf_begin(v, false) : -ENOMEM;
+	const struct fspf_attr top = {
+		.mode = params->root_mode ? params->root_mode : 0755,
+		.uid = params->root_uid,
+		.gid = params->root_gid,
+	};
+	const struct fspf_region_params region = {
+		.prefix = "/",
+		.protection = params->authenticated ? FSPF_AUTHENTICATED : FSPF_ENCRYPTED,
+	};
+	int r = record ? 0 : -ENOMEM;
 
-	if (r)
-		goto out;
-	r = fspf_region_record_new(
-		"/", params->authenticated ? CRYPTO_CLASS_AUTHENTICATED : CRYPTO_CLASS_ENCRYPTED, 0,
-		record);
 	if (r == 0)
-		r = fspf_region_open(v, record, &v->regions[0]);
-	if (r == 0) {
-		atomic_store(&v->nregions, 1);
-		r = fspf_region_top(v, v->regions[0], params->root_mode, params->root_uid,
-				    params->root_gid);
-	}
-	fspf_end(v);
-out:
+		r = fspf_region_record_new(&region, 0, record);
+	if (r == 0)
+		r = fspf_region_install(v, record, &top);
 	crypto_secret_free(record);
 	return r;
 }
@@ -485,7 +591,7 @@ int fspf_first_state(const struct fspf_create_params *params, struct fspf_store 
 	}
 	r = empty_state(v, params, store, err);
 	if (r == 0)
-		r = begin_writing(v, err);
+		r = begin_writing(v, NULL, err);
 	if (r == 0) {
 		r = first_region(v, params);
 		if (r)

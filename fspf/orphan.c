@@ -46,24 +46,25 @@ static int collect(void *ctx, const struct merkle_key *key, const void *value, s
 	return p->n == PIECE ? 1 : 0;
 }
 
-static void release(struct fspf_volume *v, struct fspf_inode *inode, uint64_t addr, uint64_t birth,
-		    uint32_t count)
+static void release(struct fspf_inode *inode, uint64_t addr, uint64_t birth, uint32_t count)
 {
+	struct fspf_home *home = inode->region->home;
+
 	if (count == 0)
 		return;
 	if (addr) {
 		inode->a.blocks -= count;
 		atomic_fetch_sub(&inode->region->blocks, count);
-		fspf_space_release(v->space, addr, count, birth);
+		fspf_home_release(home, addr, count, birth);
 	} else {
 		inode->a.unwritten -= count;
 		atomic_fetch_sub(&inode->region->unwritten, count);
-		fspf_space_unpromise(v->space, count);
+		fspf_space_unpromise(home->space, count);
 	}
 }
 
 /* Everything of the object behind the inode item, up to PIECE items; 1 if there may be more. */
-static int remove_some(struct fspf_volume *v, struct fspf_inode *inode, struct pieces *p)
+static int remove_some(struct fspf_inode *inode, struct pieces *p)
 {
 	struct merkle_key from = fspf_key(inode->object, FSPF_ITEM_INLINE, 0);
 	struct merkle_key to = fspf_key(inode->object, UINT8_MAX, UINT64_MAX);
@@ -77,7 +78,7 @@ static int remove_some(struct fspf_volume *v, struct fspf_inode *inode, struct p
 	for (uint32_t i = 0; i < p->n && r == 0; i++) {
 		r = merkle_delete(inode->region->tree, &p->key[i]);
 		if (r == 0)
-			release(v, inode, p->run[i].addr, p->run[i].birth, p->run[i].count);
+			release(inode, p->run[i].addr, p->run[i].birth, p->run[i].count);
 	}
 	return r ? r : more;
 }
@@ -107,12 +108,13 @@ static int remove_piece(struct fspf_volume *v, struct fspf_inode *inode, struct 
 {
 	int r;
 
-	fspf_space_unpromise(v->space, fspf_pages_drop(&inode->pages, v->pages, 0, UINT64_MAX));
-	r = remove_some(v, inode, p);
+	fspf_space_unpromise(inode->region->home->space,
+			     fspf_pages_drop(&inode->pages, v->pages, 0, UINT64_MAX));
+	r = remove_some(inode, p);
 	if (r == 0)
 		r = remove_inode(v, inode);
 	if (r >= 0)
-		atomic_store(&v->changed, atomic_load(&v->epoch));
+		atomic_store(&inode->region->home->changed, atomic_load(&v->epoch));
 	return r;
 }
 
@@ -126,7 +128,7 @@ int fspf_inode_remove(struct fspf_volume *v, struct fspf_inode *inode)
 	if (p)
 		p->class = inode->region->class;
 	while (r == 1) {
-		r = fspf_begin(v, true);
+		r = fspf_begin(inode->region, true);
 		if (r)
 			break;
 		pthread_mutex_lock(&inode->lock);
@@ -182,7 +184,7 @@ int fspf_orphans_remove(struct fspf_volume *v)
 		uint64_t from = 0;
 		int more = 1;
 
-		while (more == 1)
+		while (more == 1 && v->regions[i]->tree)
 			more = remove_orphans(v, v->regions[i], &from);
 		if (more < 0)
 			r = more;
@@ -197,8 +199,9 @@ int fspf_orphans_close(struct fspf_volume *v)
 	int r = 0;
 
 	while (r == 0 && (inode = fspf_inode_nameless(v))) {
-		r = fspf_inode_remove(v, inode);
-		if (r)
+		if (!fspf_region_is_ephemeral(inode->region))
+			r = fspf_inode_remove(v, inode);
+		if (r || fspf_region_is_ephemeral(inode->region))
 			inode->dead = true; /* its orphan item stays for the next open */
 		fspf_inode_put(v, inode, 1);
 	}

@@ -162,6 +162,13 @@ static int attach(struct fspf_volume *v, struct fspf_region *region, struct fspf
 	return 0;
 }
 
+/* An unprotected ephemeral region has a top only while somebody may write into it. */
+static bool is_seen(const struct fspf_region *region)
+{
+	return region->protection != FSPF_NOT_PROTECTED || (region->flags & FSPF_REGION_KERNEL) ||
+	       fspf_region_is_ephemeral(region);
+}
+
 int fspf_regions_attach(struct fspf_volume *v)
 {
 	int r = 0;
@@ -170,7 +177,7 @@ int fspf_regions_attach(struct fspf_volume *v)
 		const char *rest = NULL;
 		struct fspf_region *outer = around(v, v->regions[i], &rest);
 
-		if (outer && !v->regions[i]->cover)
+		if (outer && !v->regions[i]->cover && outer->tree && is_seen(v->regions[i]))
 			r = attach(v, v->regions[i], outer, rest);
 		/* A damaged way there makes the region unreachable by name, not the rest unusable.
 		 */

@@ -4,6 +4,7 @@
  * makes, which go to the volume's store and space.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -36,15 +37,15 @@ static int tree_alloc(void *ctx, uint64_t *ret_addr)
 	struct fspf_region *region = ctx;
 	uint32_t count;
 
-	return fspf_space_alloc(region->v->space, MERKLE_NODE_BLOCKS, MERKLE_NODE_BLOCKS, false,
-				ret_addr, &count);
+	return fspf_home_alloc(region->home, MERKLE_NODE_BLOCKS, MERKLE_NODE_BLOCKS, false,
+			       ret_addr, &count);
 }
 
 static void tree_release(void *ctx, uint64_t addr, uint64_t birth)
 {
 	struct fspf_region *region = ctx;
 
-	fspf_space_release(region->v->space, addr, MERKLE_NODE_BLOCKS, birth);
+	fspf_home_release(region->home, addr, MERKLE_NODE_BLOCKS, birth);
 }
 
 /* May be called with the tree's lock held, so the path of the object cannot be looked up here. */
@@ -63,6 +64,8 @@ static void tree_report(void *ctx, const struct merkle_damage *damage)
 
 void fspf_region_store(struct fspf_region *region)
 {
+	if (!region->home)
+		region->home = &region->v->stored;
 	region->store = (struct merkle_store){
 		.ctx = region,
 		.read = tree_read,
@@ -82,16 +85,15 @@ void fspf_identity(const struct fspf_volume *v, uint16_t region,
 
 static int open_sealer(struct fspf_region *region, const struct fspf_region_record *record)
 {
-	int r;
+	int r = 0;
 
-	if (record->class == CRYPTO_CLASS_ENCRYPTED) {
+	if (record->protection == FSPF_ENCRYPTED) {
 		r = crypto_key_new(&region->key);
 		if (r)
 			return r;
 		memcpy(region->key->b, record->key, sizeof(record->key));
 	}
-	return crypto_sealer_new(record->class, region->key, region->v->sessions, region->identity,
-				 sizeof(region->identity), &region->sealer);
+	return fspf_record_sealer(record, region->v->sessions, region->identity, &region->sealer);
 }
 
 static int open_tree(struct fspf_region *region, const struct fspf_region_record *record)
@@ -106,6 +108,18 @@ static int open_tree(struct fspf_region *region, const struct fspf_region_record
 	return merkle_open(&config, &record->root, &region->tree);
 }
 
+static bool goes_to_scratch(const struct fspf_volume *v, const struct fspf_region_record *record)
+{
+	return v->ephemeral ||
+	       ((record->flags & FSPF_REGION_EPHEMERAL) && !v->authoring && !v->read_only);
+}
+
+/* All of it is on the host: there is no tree. */
+static bool is_passed_through(const struct fspf_region_record *record)
+{
+	return record->protection == FSPF_NOT_PROTECTED && (record->flags & FSPF_REGION_KERNEL);
+}
+
 int fspf_region_open(struct fspf_volume *v, const struct fspf_region_record *record,
 		     struct fspf_region **ret)
 {
@@ -116,8 +130,16 @@ int fspf_region_open(struct fspf_volume *v, const struct fspf_region_record *rec
 		goto out;
 	region->v = v;
 	region->id = record->id;
-	region->class = record->class;
-	region->host_fd = -1;
+	region->protection = record->protection;
+	region->class = fspf_class(record->protection);
+	region->flags = record->flags;
+	memcpy(region->host, record->host, sizeof(region->host));
+	region->in_place =
+		record->protection == FSPF_AUTHENTICATED && (record->flags & FSPF_REGION_KERNEL);
+	region->copy_up = record->flags & FSPF_REGION_COPY_UP;
+	/* Should it not be there, every read of contents says so. */
+	region->host_fd =
+		region->in_place ? open(record->host, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 	memcpy(region->prefix, record->prefix, sizeof(region->prefix));
 	memcpy(region->hash_key, record->hash_key, sizeof(region->hash_key));
 	fspf_identity(v, record->id, region->identity);
@@ -128,8 +150,12 @@ int fspf_region_open(struct fspf_volume *v, const struct fspf_region_record *rec
 	region->root = record->root;
 	region->tag = record->tag;
 	fspf_region_store(region);
-	r = open_sealer(region, record);
-	if (r == 0)
+	region->home = goes_to_scratch(v, record) ? &v->scratch : &v->stored;
+	if (!is_passed_through(record))
+		r = open_sealer(region, record);
+	else
+		r = 0;
+	if (r == 0 && region->sealer)
 		r = open_tree(region, record);
 	if (r)
 		goto out;
@@ -163,23 +189,30 @@ struct fspf_region *fspf_region_of(struct fspf_volume *v, uint64_t ino)
 	return NULL;
 }
 
+static void describe(const struct fspf_region_record *record, struct fspf_region_info *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	memcpy(ret->prefix, record->prefix, sizeof(ret->prefix));
+	memcpy(ret->host, record->host, sizeof(ret->host));
+	ret->protection = record->protection;
+	ret->ephemeral = record->flags & FSPF_REGION_EPHEMERAL;
+	ret->copy_up = record->flags & FSPF_REGION_COPY_UP;
+	ret->id = record->id;
+	ret->tag = record->tag;
+	ret->files = record->files;
+	ret->blocks = record->blocks;
+}
+
 void fspf_regions(struct fspf_volume *v, struct fspf_region_info ret[static FSPF_REGIONS_MAX],
 		  size_t *ret_count)
 {
 	size_t n = 0;
 
 	pthread_mutex_lock(&v->state_lock);
-	for (; n < v->root->nregions; n++) {
-		const struct fspf_region_record *record = &v->root->region[n];
-
-		memset(&ret[n], 0, sizeof(ret[n]));
-		memcpy(ret[n].prefix, record->prefix, sizeof(ret[n].prefix));
-		ret[n].class = record->class;
-		ret[n].id = record->id;
-		ret[n].tag = record->tag;
-		ret[n].files = record->files;
-		ret[n].blocks = record->blocks;
-	}
+	for (; n < v->root->nregions; n++)
+		describe(&v->root->region[n], &ret[n]);
+	for (; n < v->root->public_regions + v->root->capsules; n++)
+		ret[n] = (struct fspf_region_info){.protection = FSPF_ENCRYPTED, .locked = true};
 	pthread_mutex_unlock(&v->state_lock);
 	*ret_count = n;
 }

@@ -13,25 +13,37 @@
 #include "fspf/dir.h"
 #include "fspf/error.h"
 
-/* Make directory @name in @parent if it is not there; its reference replaces the parent's. */
-static int enter(struct fspf_volume *v, const char *name, struct fspf_attr *at)
+/* The region's top is a file. */
+static bool is_file(const struct fspf_region_params *p)
+{
+	struct stat st;
+
+	return p->host && p->protection == FSPF_NOT_PROTECTED && stat(p->host, &st) == 0 &&
+	       !S_ISDIR(st.st_mode);
+}
+
+/* Make @name in @parent if it is not there, a directory or an empty file; its reference replaces
+ * the parent's. */
+static int enter(struct fspf_volume *v, const char *name, uint32_t type, struct fspf_attr *at)
 {
 	const struct fspf_caller caller = {.uid = at->uid, .gid = at->gid, .umask = 022};
+	uint32_t mode = type | (type == S_IFDIR ? 0777 : 0666);
 	struct fspf_attr child;
 	int r = fspf_lookup(v, at->ino, name, &child);
 
 	if (r == -ENOENT)
-		r = fspf_create_file(v, at->ino, name, S_IFDIR | 0777, 0, &caller, &child);
+		r = fspf_create_file(v, at->ino, name, mode, 0, &caller, &child);
 	if (r)
 		return r;
 	fspf_forget(v, at->ino, 1);
 	*at = child;
-	return S_ISDIR(child.mode) ? 0 : -ENOTDIR;
+	if ((child.mode & S_IFMT) == type)
+		return type == S_IFREG && child.size ? -ENOTEMPTY : 0;
+	return type == S_IFDIR ? -ENOTDIR : -EISDIR;
 }
 
-/* Walk to the directory that will be covered, making what is missing.  *at is referenced in any
- * case. */
-static int make_way(struct fspf_volume *v, struct fspf_region *outer, const char *rest,
+/* Walk to what will be covered, making what is missing.  *at is referenced in any case. */
+static int make_way(struct fspf_volume *v, struct fspf_region *outer, const char *rest, bool file,
 		    struct fspf_attr *at)
 {
 	char name[FSPF_NAME_MAX + 1];
@@ -47,7 +59,7 @@ static int make_way(struct fspf_volume *v, struct fspf_region *outer, const char
 		memcpy(name, rest, n);
 		name[n] = 0;
 		rest += n + strspn(rest + n, "/");
-		r = enter(v, name, at);
+		r = enter(v, name, file && !*rest ? S_IFREG : S_IFDIR, at);
 	}
 	return r;
 }
@@ -79,81 +91,156 @@ static uint16_t next_id(struct fspf_volume *v)
 	return id;
 }
 
-static int add(struct fspf_volume *v, const char *prefix, enum crypto_class class,
+static int add(struct fspf_volume *v, const struct fspf_region_params *params,
 	       const struct fspf_attr *at)
 {
 	struct fspf_region_record *record = crypto_secret_alloc(sizeof(*record));
-	size_t n = atomic_load(&v->nregions);
-	int r = record ? fspf_begin(v, false) : -ENOMEM;
+	int r = record ? fspf_region_record_new(params, next_id(v), record) : -ENOMEM;
 
-	if (r)
-		goto out;
-	r = fspf_region_record_new(prefix, class, next_id(v), record);
 	if (r == 0)
-		r = fspf_region_open(v, record, &v->regions[n]);
-	if (r == 0) {
-		atomic_store(&v->nregions, n + 1);
-		r = fspf_region_top(v, v->regions[n], at->mode & 07777, at->uid, at->gid);
-	}
-	fspf_end(v);
+		r = fspf_region_install(v, record, at);
 	if (r == 0)
 		r = fspf_regions_attach(v);
 	if (r == 0)
 		r = fspf_sync(v);
 	if (r)
 		fspf_volume_fail(v, r, "a region could not be added");
-out:
 	crypto_secret_free(record);
 	return r;
 }
 
-static int check(struct fspf_volume *v, const char *prefix, enum crypto_class class,
-		 struct fspf_error *err)
-{
-	size_t total = 0;
+/* ---- what there cannot be ---- */
 
-	if (v->read_only)
+static int check_class(const struct fspf_region_params *p, struct fspf_error *err)
+{
+	bool unprotected = p->protection == FSPF_NOT_PROTECTED;
+
+	if (p->host && p->ephemeral)
+		return fspf_fail(err, -EINVAL, NULL,
+				 "a region cannot be both ephemeral and a host's directory");
+	if (p->host && p->protection == FSPF_ENCRYPTED)
+		return fspf_fail(err, -EINVAL,
+				 "encrypted files lie in the volume; leave the directory out",
+				 "an encrypted region cannot be a host's directory");
+	if (unprotected && !p->host && !p->ephemeral)
+		return fspf_fail(err, -EINVAL,
+				 "name its directory on the host (--kernel DIR), or make it "
+				 "ephemeral",
+				 "what is not protected is not kept in the volume");
+	if (p->copy_up && (!p->host || unprotected))
+		return fspf_fail(err, -EINVAL, NULL,
+				 "only a region that is authenticated in place copies files up");
+	if (p->host && p->host[0] != '/')
+		return fspf_fail(err, -EINVAL, NULL,
+				 "the host's directory %s is not an absolute path", p->host);
+	if (p->host && strlen(p->host) > FSPF_HOST_MAX)
+		return fspf_fail(err, -ENAMETOOLONG, NULL,
+				 "the path of the host's directory is too long");
+	return 0;
+}
+
+static int check_volume(struct fspf_volume *v, const struct fspf_region_params *p,
+			struct fspf_error *err)
+{
+	uint32_t policy = atomic_load(&v->policy);
+
+	if (v->read_only || v->ephemeral)
 		return fspf_fail(err, -EROFS, NULL, "the volume is open read-only");
-	if (class == CRYPTO_CLASS_ENCRYPTED && !v->key)
+	if (p->ephemeral && !v->authoring)
+		return fspf_fail(err, -EBUSY, "unmount it first",
+				 "an ephemeral region cannot be added while the volume is in use");
+	if (p->protection == FSPF_ENCRYPTED && !v->key)
 		return fspf_fail(err, -ENOKEY, "create the volume with a key",
 				 "a volume without a key cannot have an encrypted region");
+	if (p->protection == FSPF_NOT_PROTECTED && (policy & FSPF_POLICY_REQUIRE_PROTECTED))
+		return fspf_fail(err, -EPERM, "`fspf policy` with --allow-unprotected changes that",
+				 "the volume's policy demands that every region is protected");
+	return 0;
+}
+
+static int check_room(struct fspf_volume *v, const struct fspf_region_params *p,
+		      struct fspf_error *err)
+{
+	size_t total = strlen(p->prefix) + 1280;
+
 	for (size_t i = 0; i < atomic_load(&v->nregions); i++) {
-		total += strlen(v->regions[i]->prefix) + 256;
-		if (!strcmp(v->regions[i]->prefix, prefix))
+		total += strlen(v->regions[i]->prefix) + strlen(v->regions[i]->host) + 256;
+		if (!strcmp(v->regions[i]->prefix, p->prefix))
 			return fspf_fail(err, -EEXIST, NULL, "there is a region at %s already",
-					 prefix);
+					 p->prefix);
 	}
-	if (atomic_load(&v->nregions) == FSPF_REGIONS_MAX ||
-	    total + strlen(prefix) + 1024 > FSPF_ROOT_SLOT_BYTES)
+	if (p->host)
+		total += strlen(p->host);
+	if (atomic_load(&v->nregions) == FSPF_REGIONS_MAX || total > FSPF_ROOT_SLOT_BYTES)
 		return fspf_fail(err, -ENOSPC, NULL, "the volume has as many regions as it can");
 	return 0;
 }
 
-int fspf_region_add(struct fspf_volume *v, const char *prefix, enum crypto_class class,
+/* A stored region inside an ephemeral one would hang from a directory that is gone tomorrow; one
+ * inside a host's directory would hang from what the host may take away. */
+static int check_outer(const struct fspf_region *outer, const struct fspf_region_params *p,
+		       struct fspf_error *err)
+{
+	if ((outer->flags & FSPF_REGION_EPHEMERAL) && !p->ephemeral)
+		return fspf_fail(err, -EINVAL, "make it ephemeral too, or put it elsewhere",
+				 "%s lies in the ephemeral region %s, and would itself be stored",
+				 p->prefix, outer->prefix);
+	if (outer->flags & FSPF_REGION_FILE)
+		return fspf_fail(err, -ENOTDIR, NULL, "%s lies below the file %s", p->prefix,
+				 outer->prefix);
+	return 0;
+}
+
+static int check(struct fspf_volume *v, const struct fspf_region_params *p, struct fspf_error *err)
+{
+	int r = check_class(p, err);
+
+	if (r == 0)
+		r = check_volume(v, p, err);
+	return r ? r : check_room(v, p, err);
+}
+
+/* The place for the region, in the one around it; then the region. */
+static int add_at(struct fspf_volume *v, const struct fspf_region_params *p,
+		  struct fspf_region *outer, const char *rest)
+{
+	struct fspf_attr at = {.mode = 0755};
+	int r = 0;
+
+	if (outer->tree) { /* a host's directories are the host's to make */
+		r = make_way(v, outer, rest, is_file(p), &at);
+		if (r == 0 && S_ISDIR(at.mode))
+			r = check_empty(v, at.ino);
+	}
+	if (r == 0)
+		r = add(v, p, &at);
+	if (at.ino)
+		fspf_forget(v, at.ino, 1);
+	return r;
+}
+
+int fspf_region_add(struct fspf_volume *v, const struct fspf_region_params *params,
 		    struct fspf_error *err)
 {
+	struct fspf_region_params p = *params;
 	char normal[FSPF_PREFIX_MAX + 1];
 	struct fspf_region *outer;
-	struct fspf_attr at = {0};
 	const char *rest;
-	int r = fspf_prefix_normalise(prefix, normal);
+	int r = fspf_prefix_normalise(params->prefix, normal);
 
 	if (r)
 		return fspf_fail(err, r, "a prefix is an absolute path without \".\" and \"..\"",
 				 r == -ENAMETOOLONG ? "the prefix is too long"
 						    : "%s is not a prefix",
-				 prefix);
-	r = check(v, normal, class, err);
+				 params->prefix);
+	p.prefix = normal;
+	r = check(v, &p, err);
+	outer = r ? NULL : fspf_region_at(v, normal, &rest);
+	if (outer)
+		r = check_outer(outer, &p, err);
 	if (r)
 		return r;
-	outer = fspf_region_at(v, normal, &rest);
-	r = outer ? make_way(v, outer, rest, &at) : -ENOENT;
-	if (r == 0)
-		r = check_empty(v, at.ino);
-	if (r == 0)
-		r = add(v, normal, class, &at);
-	if (at.ino)
-		fspf_forget(v, at.ino, 1);
+	r = outer ? add_at(v, &p, outer, rest) : -ENOENT;
 	if (r)
 		fspf_fail(err, r,
 			  r == -ENOTEMPTY ? "a region starts empty; move the files away first"

@@ -189,9 +189,7 @@ static int rename_dirs(struct fspf_volume *v, struct side *from, struct side *to
 
 	if (from->dir->region != to->dir->region)
 		return -EXDEV;
-	r = fspf_region_writable(from->dir->region);
-	if (r == 0)
-		r = fspf_names_begin(v, false);
+	r = fspf_names_begin(from->dir->region, false);
 	if (r)
 		return r;
 	r = find_side(v, from);

@@ -80,7 +80,7 @@ struct loading {
 static int map_node(void *ctx, const struct merkle_ptr *ptr, const void *plain)
 {
 	struct loading *l = ctx;
-	int r = fspf_space_mark(l->v->space, ptr->addr, MERKLE_NODE_BLOCKS);
+	int r = fspf_space_mark(l->v->stored.space, ptr->addr, MERKLE_NODE_BLOCKS);
 
 	(void)plain;
 	return r ? r : remember(l->old, ptr);
@@ -92,7 +92,7 @@ static int map_item(void *ctx, const struct merkle_key *key, const void *value, 
 
 	if (key->object != SPACE_OBJECT || key->type != SPACE_TYPE)
 		return -EBADMSG;
-	return fspf_space_decode(l->v->space, key->offset, value, len);
+	return fspf_space_decode(l->v->stored.space, key->offset, value, len);
 }
 
 /* Read once to see whether it is whole, and once to take it over: marks cannot be taken back. */
@@ -119,7 +119,7 @@ static int tree_node(void *ctx, const struct merkle_ptr *ptr, const void *plain)
 	struct loading *l = ctx;
 
 	(void)plain;
-	return fspf_space_mark(l->v->space, ptr->addr, MERKLE_NODE_BLOCKS);
+	return fspf_space_mark(l->v->stored.space, ptr->addr, MERKLE_NODE_BLOCKS);
 }
 
 static int tree_item(void *ctx, const struct merkle_key *key, const void *value, size_t len)
@@ -132,7 +132,7 @@ static int tree_item(void *ctx, const struct merkle_key *key, const void *value,
 		return 0;
 	r = fspf_extent_decode(key, value, len, l->class, &e);
 	if (r == 0 && e.addr)
-		r = fspf_space_mark(l->v->space, e.addr, e.count);
+		r = fspf_space_mark(l->v->stored.space, e.addr, e.count);
 	return r;
 }
 
@@ -156,7 +156,7 @@ static int scan_trees(struct fspf_volume *v)
 	for (size_t i = 0; i < atomic_load(&v->nregions) && r == 0; i++)
 		r = scan_region(v, v->regions[i]);
 	if (r == 0 && blob->addr)
-		r = fspf_space_mark(v->space, blob->addr, fspf_blob_blocks(blob->count));
+		r = fspf_space_mark(v->stored.space, blob->addr, fspf_blob_blocks(blob->count));
 	return r;
 }
 
@@ -182,14 +182,15 @@ int fspf_space_load(struct fspf_volume *v, struct fspf_old_map *ret)
 	int r = find_used(v, ret);
 
 	for (size_t i = 0; i < atomic_load(&v->nregions); i++)
-		unwritten += atomic_load(&v->regions[i]->unwritten);
-	return r ? r : fspf_space_restore(v->space, unwritten);
+		if (!fspf_region_is_ephemeral(v->regions[i]))
+			unwritten += atomic_load(&v->regions[i]->unwritten);
+	return r ? r : fspf_space_restore(v->stored.space, unwritten);
 }
 
 void fspf_space_loaded(struct fspf_volume *v, struct fspf_old_map *old)
 {
 	for (size_t i = 0; i < old->n; i++)
-		fspf_space_release(v->space, old->node[i].addr, MERKLE_NODE_BLOCKS,
+		fspf_space_release(v->stored.space, old->node[i].addr, MERKLE_NODE_BLOCKS,
 				   old->node[i].birth);
 	free(old->node);
 	memset(old, 0, sizeof(*old));
@@ -199,7 +200,7 @@ void fspf_space_loaded(struct fspf_volume *v, struct fspf_old_map *old)
 
 static int put_pieces(struct fspf_volume *v, struct merkle_tree *tree)
 {
-	uint64_t pieces = fspf_space_pieces(v->space);
+	uint64_t pieces = fspf_space_pieces(v->stored.space);
 	uint8_t entry[FSPF_SPACE_ENTRY_MAX];
 	size_t len;
 	int r = 0;
@@ -207,7 +208,7 @@ static int put_pieces(struct fspf_volume *v, struct merkle_tree *tree)
 	for (uint64_t i = 0; i < pieces && r == 0; i++) {
 		struct merkle_key key = {.object = SPACE_OBJECT, .type = SPACE_TYPE, .offset = i};
 
-		r = fspf_space_encode(v->space, i, entry, &len);
+		r = fspf_space_encode(v->stored.space, i, entry, &len);
 		if (r == 0)
 			r = merkle_put(tree, &key, entry, len);
 		else if (r == -ENOENT)

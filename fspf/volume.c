@@ -23,18 +23,21 @@
 #define DIRTY_NODES_MAX 2048u /* 32 MiB: then a commit is due */
 #define DIRTY_INODES_MAX 32768u
 
-static uint64_t dirty_nodes(struct fspf_volume *v)
+/* Of the regions whose changes go to @home; NULL: of all. */
+static uint64_t dirty_nodes(struct fspf_volume *v, const struct fspf_home *home)
 {
 	uint64_t n = 0;
 
 	for (size_t i = 0; i < atomic_load(&v->nregions); i++)
-		n += merkle_dirty_nodes(v->regions[i]->tree);
+		if (v->regions[i]->tree && (!home || v->regions[i]->home == home))
+			n += merkle_dirty_nodes(v->regions[i]->tree);
 	return n;
 }
 
-uint64_t fspf_space_keep(struct fspf_volume *v, bool frees)
+/* Dirty inodes and pages are not counted by home: it asks for too much, never for too little. */
+uint64_t fspf_space_keep(struct fspf_volume *v, const struct fspf_home *home, bool frees)
 {
-	uint64_t nodes = dirty_nodes(v) + fspf_inode_dirty_count(v) / 8 +
+	uint64_t nodes = dirty_nodes(v, home) + fspf_inode_dirty_count(v) / 8 +
 			 fspf_page_pool_used(v->pages) / PAGES_PER_NODE + OPERATION_NODES;
 
 	return nodes * MERKLE_NODE_BLOCKS + (frees ? 0 : RESERVE_BLOCKS);
@@ -42,45 +45,51 @@ uint64_t fspf_space_keep(struct fspf_volume *v, bool frees)
 
 /* Ask for space; what older roots hold on to becomes free with a commit, so try that before saying
  * no. */
-static int promise(struct fspf_volume *v, uint64_t count, bool frees)
+static int promise(struct fspf_region *region, uint64_t count, bool frees)
 {
-	int r = fspf_space_promise(v->space, count, fspf_space_keep(v, frees));
+	struct fspf_volume *v = region->v;
+	struct fspf_home *home = region->home;
+	int r = fspf_space_promise(home->space, count, fspf_space_keep(v, home, frees));
 
 	for (int i = 0; i < 2 && r == -ENOSPC; i++) {
 		r = fspf_commit_now(v);
 		if (r == 0 || r == -ENOSPC)
-			r = fspf_space_promise(v->space, count, fspf_space_keep(v, frees));
+			r = fspf_space_promise(home->space, count, fspf_space_keep(v, home, frees));
 	}
 	return r;
 }
 
-int fspf_promise(struct fspf_volume *v, uint64_t count)
+/* Why nothing may be changed in @region, or 0. */
+static int refusal(const struct fspf_region *region)
 {
-	return v->read_only ? -EROFS : promise(v, count, false);
-}
-
-static int admit(struct fspf_volume *v, bool frees)
-{
-	int failed = atomic_load(&v->failed);
-
-	if (v->read_only)
+	if (region->v->read_only || atomic_load(&region->v->failed))
 		return -EROFS;
-	return failed ? -EROFS : promise(v, 0, frees);
+	return fspf_region_writable(region);
 }
 
-int fspf_begin(struct fspf_volume *v, bool frees)
+int fspf_promise(struct fspf_region *region, uint64_t count)
 {
-	int r = admit(v, frees);
+	int r = refusal(region);
 
+	return r ? r : promise(region, count, false);
+}
+
+int fspf_begin(struct fspf_region *region, bool frees)
+{
+	int r = refusal(region);
+
+	if (r == 0)
+		r = promise(region, 0, frees);
 	if (r)
 		return r;
-	pthread_rwlock_rdlock(&v->gate);
+	pthread_rwlock_rdlock(&region->v->gate);
 	return 0;
 }
 
 void fspf_end(struct fspf_volume *v)
 {
-	bool due = dirty_nodes(v) > DIRTY_NODES_MAX || fspf_inode_dirty_count(v) > DIRTY_INODES_MAX;
+	bool due = dirty_nodes(v, NULL) > DIRTY_NODES_MAX ||
+		   fspf_inode_dirty_count(v) > DIRTY_INODES_MAX;
 
 	pthread_rwlock_unlock(&v->gate);
 	if (due)
@@ -134,7 +143,7 @@ int fspf_fsync(struct fspf_volume *v, uint64_t ino)
 	if (r)
 		return r;
 	pthread_mutex_lock(&inode->lock);
-	changed = inode->changed;
+	changed = fspf_region_is_ephemeral(inode->region) ? 0 : inode->changed;
 	pthread_mutex_unlock(&inode->lock);
 	fspf_inode_put(v, inode, 1);
 	return v->read_only ? 0 : fspf_commit_wait(v, changed);
@@ -142,7 +151,7 @@ int fspf_fsync(struct fspf_volume *v, uint64_t ino)
 
 int fspf_sync(struct fspf_volume *v)
 {
-	return v->read_only ? 0 : fspf_commit_wait(v, atomic_load(&v->changed));
+	return v->read_only ? 0 : fspf_commit_wait(v, atomic_load(&v->stored.changed));
 }
 
 void fspf_tag(struct fspf_volume *v, struct crypto_digest *ret)
@@ -161,28 +170,29 @@ static void stat_from_root(struct fspf_volume *v, struct fspf_space_stat *s)
 	used = v->root->used;
 	pthread_mutex_unlock(&v->state_lock);
 	s->total = max_u64(s->total, used);
-	s->free = v->space ? s->total - used : 0;
+	s->free = v->stored.space ? s->total - used : 0;
 	s->deferred = 0;
 }
 
 int fspf_statfs(struct fspf_volume *v, struct fspf_statfs *ret)
 {
+	const struct fspf_home *home = v->ephemeral ? &v->scratch : &v->stored;
 	struct fspf_space_stat s = {0};
 	uint64_t taken, files = 0;
 
 	for (size_t i = 0; i < atomic_load(&v->nregions); i++)
 		files += atomic_load(&v->regions[i]->files);
-	if (v->space)
-		fspf_space_stat(v->space, &s);
+	if (home->space)
+		fspf_space_stat(home->space, &s);
 	else
 		s.total = v->header.size_blocks;
-	if (!atomic_load(&v->space_known))
+	if (!v->ephemeral && !atomic_load(&v->space_known))
 		stat_from_root(v, &s);
 	/* What waits for a commit will be free: a user who deletes wants to see that now. */
-	taken = v->space ? s.promised : 0;
+	taken = home->space ? s.promised : 0;
 	ret->blocks = s.total;
 	ret->blocks_free = s.free + s.deferred > taken ? s.free + s.deferred - taken : 0;
-	taken = v->space ? fspf_space_keep(v, false) : 0;
+	taken = home->space ? fspf_space_keep(v, home, false) : 0;
 	ret->blocks_available = ret->blocks_free > taken ? ret->blocks_free - taken : 0;
 	ret->files_free = ret->blocks_available; /* a file takes at most a block beyond its data */
 	ret->files = files + ret->files_free;
@@ -214,6 +224,8 @@ void fspf_info(struct fspf_volume *v, struct fspf_info *ret)
 	ret->generation = v->root->generation;
 	ret->sessions = v->root->sessions.count;
 	ret->bytes_used = v->root->used * FSPF_BLOCK_SIZE;
+	ret->opened = v->root->opened;
+	ret->policy = v->root->policy;
 	ret->clean = !merkle_ptr_is_null(&v->root->space);
 	ret->tag = v->tag;
 	ret->previous_tag = v->root->previous;

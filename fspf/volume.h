@@ -37,6 +37,7 @@
 #include <stdatomic.h>
 
 #include "fspf/fspf.h"
+#include "fspf/home.h"
 #include "fspf/item.h"
 #include "fspf/root.h"
 #include "fspf/space.h"
@@ -50,14 +51,18 @@ struct fspf_inplace;
 struct fspf_region {
 	struct fspf_volume *v;
 	uint16_t id;
-	enum crypto_class class;
+	enum fspf_protection protection;
+	enum crypto_class class; /* how its tree is sealed */
+	uint32_t flags;		 /* enum fspf_region_flags */
+	char host[FSPF_HOST_MAX + 1];
 	char prefix[FSPF_PREFIX_MAX + 1];
+	struct fspf_home *home; /* where its changes go */
 	struct crypto_key *key; /* encrypted regions */
 	uint8_t hash_key[CRYPTO_SIPHASH_KEY_SIZE];
 	uint8_t identity[MERKLE_IDENTITY_SIZE];
 	struct crypto_sealer *sealer;
 	struct merkle_store store;
-	struct merkle_tree *tree;
+	struct merkle_tree *tree; /* NULL: all of it is a host's */
 	atomic_uint_fast64_t next_object, files, blocks, unwritten;
 	struct merkle_ptr root; /* as last committed */
 	struct crypto_digest tag;
@@ -80,13 +85,16 @@ struct fspf_volume {
 	struct crypto_sessions *sessions;
 	struct fspf_root_sealer *root_sealer;
 	struct merkle_cache *cache;
-	struct fspf_space *space;
+	struct fspf_home stored;  /* the volume's own space */
+	struct fspf_home scratch; /* ephemeral regions'; no space: there are none */
 	atomic_bool
 		space_known; /* loaded: until then only what the root record says of it is known */
 	struct fspf_anchor *anchor;
 	bool read_only;
 	bool peek;
-	bool authoring;		      /* regions in place may be changed */
+	bool authoring;		      /* a tool that builds regions: none is ephemeral now */
+	bool ephemeral;		      /* every region is, and nothing is ever published */
+	atomic_bool closing;	      /* what is in scratch space is of no more use */
 	struct fspf_inplace *inplace; /* open files of the host */
 
 	/* The last committed state; changed by the committer alone, under state_lock. */
@@ -116,9 +124,9 @@ struct fspf_volume {
 		failed; /* negative errno after which nothing may change or be committed any more */
 	atomic_uint_fast64_t
 		epoch; /* of the changes being made now: 1, 2, ...; each freeze begins the next */
-	atomic_uint_fast64_t generation; /* the open one, as v->space has it */
-	atomic_uint_fast64_t changed;	 /* the last epoch in which something changed */
+	atomic_uint_fast64_t generation; /* the open one, as both spaces have it */
 
+	atomic_uint policy; /* enum fspf_policy: what the next root says */
 	uint32_t stamp;	    /* random: the generation of the inodes that this open makes */
 	uint64_t dirty_max; /* pages */
 	uint32_t commit_interval_ms;
@@ -134,15 +142,21 @@ struct fspf_volume {
  * space back and may use the reserve), then holds the gate shared until fspf_end().  -EROFS,
  * -ENOSPC, or what the volume failed with.
  */
-MUST_CHECK int fspf_begin(struct fspf_volume *v, bool frees);
+MUST_CHECK int fspf_begin(struct fspf_region *region, bool frees);
 void fspf_end(struct fspf_volume *v);
 
 /* Blocks that must stay free for metadata beyond what was promised. */
-uint64_t fspf_space_keep(struct fspf_volume *v, bool frees);
+uint64_t fspf_space_keep(struct fspf_volume *v, const struct fspf_home *home, bool frees);
 
 /* Promise @count blocks for dirty data, committing first if only deferred space is left.  Before
  * fspf_begin(). */
-MUST_CHECK int fspf_promise(struct fspf_volume *v, uint64_t count);
+MUST_CHECK int fspf_promise(struct fspf_region *region, uint64_t count);
+
+/* Do the changes of this region die with the open volume? */
+static inline bool fspf_region_is_ephemeral(const struct fspf_region *region)
+{
+	return region->home == &region->v->scratch;
+}
 
 /* Something half done cannot be undone: nothing more is changed or committed; the published state
  * stays. */
@@ -177,6 +191,9 @@ struct fspf_region *fspf_region_at(struct fspf_volume *v, const char *path, cons
 MUST_CHECK int fspf_region_open(struct fspf_volume *v, const struct fspf_region_record *record,
 				struct fspf_region **ret);
 struct fspf_region *fspf_region_free(struct fspf_region *region);
+
+/* -EPERM: some region does not meet @policy.  (fspf/policy.c) */
+MUST_CHECK int fspf_policy_check(struct fspf_volume *v, uint32_t policy, struct fspf_error *err);
 
 /* Find each region's covering directory and pin the way to it; after all are open.  -EBADMSG. */
 MUST_CHECK int fspf_regions_attach(struct fspf_volume *v);

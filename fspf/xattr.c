@@ -396,9 +396,9 @@ ssize_t fspf_listxattr(struct fspf_volume *v, uint64_t ino, char *list, size_t s
 	return r ? r : (ssize_t)l.len;
 }
 
-static int begin(struct fspf_volume *v, const char *name, bool frees)
+static int begin(struct fspf_region *region, const char *name, bool frees)
 {
-	return is_acl(name) ? fspf_names_begin(v, frees) : fspf_begin(v, frees);
+	return is_acl(name) ? fspf_names_begin(region, frees) : fspf_begin(region, frees);
 }
 
 static void end(struct fspf_volume *v, const char *name)
@@ -477,9 +477,7 @@ int fspf_setxattr(struct fspf_volume *v, uint64_t ino, const char *name, const v
 		return r;
 	r = change_check(name, inode);
 	if (r == 0)
-		r = fspf_region_writable(inode->region);
-	if (r == 0)
-		r = begin(v, name, false);
+		r = begin(inode->region, name, false);
 	if (r)
 		goto out;
 	pthread_mutex_lock(&inode->lock);
@@ -504,9 +502,7 @@ int fspf_removexattr(struct fspf_volume *v, uint64_t ino, const char *name)
 		return r;
 	r = change_check(name, inode);
 	if (r == 0)
-		r = fspf_region_writable(inode->region);
-	if (r == 0)
-		r = begin(v, name, true);
+		r = begin(inode->region, name, true);
 	if (r)
 		goto out;
 	pthread_mutex_lock(&inode->lock);

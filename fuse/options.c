@@ -43,6 +43,9 @@ static const struct row {
 	{"tag_file", TEXT, AT(common.tag_file), false},
 	{"no_rollback_protection", SET, AT(common.no_rollback_protection), false},
 	{"recover", SET, AT(common.recover), false},
+	{"ephemeral", SET, AT(ephemeral), false},
+	{"scratch", TEXT, AT(scratch), false},
+	{"on_violation", TEXT, AT(on_violation), false},
 	{"commit", SECONDS, AT(commit_interval_ms), false},
 	{"dirty_max", SIZE, AT(dirty_max), false},
 	{"node_cache", SIZE, AT(node_cache), false},
@@ -324,6 +327,10 @@ int daemon_options_paths(struct daemon_options *o, const char *volume, const cha
 {
 	int status = EXIT_DONE;
 
+	if (o->on_violation && strcmp(o->on_violation, "eio") != 0 &&
+	    strcmp(o->on_violation, "abort") != 0)
+		return usage_error(o->command, "-o on_violation is eio or abort, not '%s'",
+				   o->on_violation);
 	make_tag_file_absolute(o);
 	o->volume = realpath(volume, NULL);
 	if (!o->volume) {

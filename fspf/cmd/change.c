@@ -67,6 +67,7 @@ int change_begin(const struct command *command, const struct common_options *o, 
 	struct fspf_open_params params = {
 		.path = path,
 		.recover = o->recover,
+		.authoring = true,
 		.commit_interval_ms = UINT32_MAX,
 		.report = print_report,
 	};

@@ -46,7 +46,7 @@ struct command {
 };
 
 extern const struct command command_keygen, command_create, command_addr, command_addf, command_tag,
-	command_show, command_verify, command_export, command_key;
+	command_show, command_verify, command_export, command_key, command_policy;
 
 /* In fuse/: the daemon's commands, and `mount.fuse.fspf VOLUME MOUNTPOINT [-o OPTIONS]` as mount(8)
  * calls it (also `fspf VOLUME MOUNTPOINT -o OPTIONS`, as mount.fuse(8) does); argv[0] is the
@@ -180,7 +180,7 @@ MUST_CHECK int parse_size(const char *text, uint64_t *ret);
 /* "1.5 GiB". */
 void format_size(uint64_t bytes, char ret[static FORMAT_SIZE_MAX]);
 
-const char *class_name(enum crypto_class class);
+const char *protection_name(enum fspf_protection protection);
 
 /* Secrets for stdout: written past stdio, whose buffers nobody wipes.  0 or a negative errno. */
 MUST_CHECK int write_all(int fd, const char *data, size_t len);

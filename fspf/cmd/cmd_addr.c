@@ -2,17 +2,23 @@
 /*
  * fspf/cmd/cmd_addr.c - fspf addr: add a region
  */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
 #include "fspf/cmd/change.h"
 
 static int cmd_addr(int argc, char **argv);
 
 const struct command command_addr = {
 	.name = "addr",
-	.synopsis = "VOLUME PREFIX --encrypted|--authenticated",
+	.synopsis = "VOLUME PREFIX --encrypted|--authenticated|--not-protected "
+		    "[--kernel PATH|--ephemeral]",
 	.summary = "add a region to a volume",
 	.notes =
 		"PREFIX is an absolute path inside the volume; files below it belong to the region\n"
-		"with the longest prefix.  Prints the volume's new tag.\n",
+		"with the longest prefix.  A region is kept in the volume, unless it is said to be\n"
+		"a directory of the host (--kernel) or --ephemeral.  Prints the volume's new tag.\n",
 	.takes = TAKES_KEY | TAKES_ANCHOR,
 	.arguments_min = 2,
 	.arguments_max = 2,
@@ -20,8 +26,8 @@ const struct command command_addr = {
 };
 
 struct addr_options {
-	bool encrypted, authenticated;
-	bool not_protected, ephemeral; /* known, so that they get a clear answer */
+	bool encrypted, authenticated, not_protected;
+	bool ephemeral, copy_up;
 	const char *kernel;
 };
 
@@ -35,48 +41,98 @@ static bool parse_addr(int argc, char **argv, struct addr_options *o, struct inv
 		{.name = "authenticated",
 		 .help = "protected against change; readable without a key",
 		 .flag = &o->authenticated},
-		{.name = "not-protected", .help = "not yet supported", .flag = &o->not_protected},
-		{.name = "kernel", .value = "DIR", .help = "not yet supported", .text = &o->kernel},
-		{.name = "ephemeral", .help = "not yet supported", .flag = &o->ephemeral},
+		{.name = "not-protected",
+		 .help = "neither; with --kernel or --ephemeral",
+		 .flag = &o->not_protected},
+		{.name = "kernel",
+		 .value = "PATH",
+		 .help = "not protected: the host's directory or file PATH shows\n"
+			 "through; authenticated: the contents of files stay in the\n"
+			 "host's directory PATH, and `fspf addf` records what they\n"
+			 "have to be",
+		 .text = &o->kernel},
+		{.name = "copy-up",
+		 .help = "authenticated with --kernel: a file that is written is\n"
+			 "copied into the volume first (else it is read-only)",
+		 .flag = &o->copy_up},
+		{.name = "ephemeral",
+		 .help = "what is changed while it is mounted is gone afterwards",
+		 .flag = &o->ephemeral},
 		{0}};
 
 	return parse_command_line(&command_addr, own, argc, argv, in);
 }
 
-static int check_options(const struct addr_options *o)
+/* The library knows which classes there are; here it is only made sure that one is named. */
+static int protection(const struct addr_options *o, enum fspf_protection *ret)
 {
-	const char *later = o->not_protected ? "--not-protected"
-			    : o->kernel	     ? "--kernel"
-			    : o->ephemeral   ? "--ephemeral"
-					     : NULL;
 	int status = EXIT_DONE;
 
-	if (later)
-		status = usage_error(&command_addr, "option %s is not yet supported", later);
-	else if (o->encrypted && o->authenticated)
-		status = usage_error(&command_addr,
-				     "--encrypted and --authenticated exclude each other");
-	else if (!o->encrypted && !o->authenticated)
-		status = usage_error(&command_addr, "--encrypted or --authenticated is needed");
+	if (o->encrypted + o->authenticated + o->not_protected > 1)
+		status = usage_error(&command_addr, "--encrypted, --authenticated and "
+						    "--not-protected exclude each other");
+	else if (!o->encrypted && !o->authenticated && !o->not_protected)
+		status = usage_error(&command_addr, "--encrypted, --authenticated or "
+						    "--not-protected is needed");
+	*ret = o->encrypted	  ? FSPF_ENCRYPTED
+	       : o->authenticated ? FSPF_AUTHENTICATED
+				  : FSPF_NOT_PROTECTED;
+	return status;
+}
+
+/* The path as it will be used: absolute, and what is there now.  An image may be built elsewhere
+ * than it runs, so for a region in place the directory need not exist yet. */
+static int host_path(const struct addr_options *o, char **ret)
+{
+	struct stat st;
+
+	*ret = realpath(o->kernel, NULL);
+	if (!*ret && errno == ENOENT && o->authenticated && o->kernel[0] == '/')
+		*ret = strdup(o->kernel);
+	if (!*ret) {
+		print_error("cannot find %s: %s", o->kernel, strerror(errno));
+		return EXIT_FAILED;
+	}
+	if (o->authenticated && stat(*ret, &st) == 0 && !S_ISDIR(st.st_mode)) {
+		print_error("%s is not a directory", o->kernel);
+		print_hint("what is authenticated in place is a directory; a single file can only "
+			   "be passed through (--not-protected)");
+		return EXIT_FAILED;
+	}
+	return EXIT_DONE;
+}
+
+static int add(const struct fspf_region_params *params, const struct invocation *in)
+{
+	struct fspf_error err = {0};
+	struct change change;
+	int status = change_begin(&command_addr, &in->common, in->argv[0], &change);
+
+	if (status)
+		return status;
+	if (fspf_region_add(change.v, params, &err))
+		status = change_abandon(&change, print_failure(&err));
+	else
+		status = change_commit(&change, EXIT_DONE);
 	return status;
 }
 
 static int addr(const struct addr_options *o, const struct invocation *in)
 {
-	enum crypto_class class =
-		o->encrypted ? CRYPTO_CLASS_ENCRYPTED : CRYPTO_CLASS_AUTHENTICATED;
-	struct fspf_error err = {0};
-	struct change change;
-	int status = check_options(o);
+	struct fspf_region_params params = {
+		.prefix = in->argv[1],
+		.ephemeral = o->ephemeral,
+		.copy_up = o->copy_up,
+	};
+	char *host = NULL;
+	int status = protection(o, &params.protection);
 
+	if (!status && o->kernel)
+		status = host_path(o, &host);
+	params.host = host;
 	if (!status)
-		status = change_begin(&command_addr, &in->common, in->argv[0], &change);
-	if (!status) {
-		if (fspf_region_add(change.v, in->argv[1], class, &err))
-			status = change_abandon(&change, print_failure(&err));
-		else
-			status = change_commit(&change, EXIT_DONE);
-	}
+		status = add(&params, in);
+	free(host);
 	return status;
 }
 

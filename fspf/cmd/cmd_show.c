@@ -31,12 +31,6 @@ struct facts {
 	size_t count;
 };
 
-/* Without its key, what is in the sealed part of a volume's root record is not known. */
-static bool is_opened(const struct fspf_info *info)
-{
-	return !info->keyed || info->sessions > 0;
-}
-
 static void volume_id_hex(const struct fspf_info *info, char ret[static 33])
 {
 	for (size_t i = 0; i < sizeof(info->volume_id); i++)
@@ -50,10 +44,14 @@ static json_t *region_json(const struct fspf_region_info *region)
 	json_t *json = json_object();
 
 	json_object_set_new(json, "id", json_number(region->id));
-	json_object_set_new(json, "class", json_string(class_name(region->class)));
+	json_object_set_new(json, "class", json_string(protection_name(region->protection)));
 	json_object_set_new(json, "locked", json_boolean(region->locked));
 	if (!region->locked) {
 		json_object_set_new(json, "prefix", json_name(region->prefix));
+		if (region->host[0])
+			json_object_set_new(json, "kernel", json_name(region->host));
+		json_object_set_new(json, "ephemeral", json_boolean(region->ephemeral));
+		json_object_set_new(json, "copy_up", json_boolean(region->copy_up));
 		json_object_set_new(json, "tag", json_tag(&region->tag));
 		json_object_set_new(json, "files", json_number(region->files));
 		json_object_set_new(json, "bytes", json_number(region->blocks * FSPF_BLOCK_SIZE));
@@ -64,7 +62,7 @@ static json_t *region_json(const struct fspf_region_info *region)
 /* null: not known without the key. */
 static json_t *if_opened(const struct fspf_info *info, json_t *json)
 {
-	if (!is_opened(info)) {
+	if (!info->opened) {
 		json_decref(json);
 		json = json_null();
 	}
@@ -84,8 +82,13 @@ static json_t *facts_json(const struct facts *f)
 	json_object_set_new(json, "previous_tag", json_tag(&info->previous_tag));
 	json_object_set_new(json, "generation", json_number(info->generation));
 	json_object_set_new(json, "keyed", json_boolean(info->keyed));
-	json_object_set_new(json, "opened", json_boolean(is_opened(info)));
-	json_object_set_new(json, "sessions", if_opened(info, json_number(info->sessions)));
+	json_object_set_new(json, "require_protected",
+			    json_boolean(info->policy & FSPF_POLICY_REQUIRE_PROTECTED));
+	json_object_set_new(
+		json, "exec",
+		json_string(info->policy & FSPF_POLICY_EXEC_PROTECTED ? "protected" : "any"));
+	json_object_set_new(json, "opened", json_boolean(info->opened));
+	json_object_set_new(json, "sessions", json_number(info->sessions));
 	json_object_set_new(json, "clean", if_opened(info, json_boolean(info->clean)));
 	json_object_set_new(json, "bytes_used", if_opened(info, json_number(info->bytes_used)));
 	json_object_set_new(json, "size_limit", json_number(info->size_limit));
@@ -111,16 +114,36 @@ static void print_facts(const struct fspf_info *info)
 	crypto_digest_hex(&info->previous_tag, hex);
 	printf("before it   %s\n", crypto_digest_is_zero(&info->previous_tag) ? "-" : hex);
 	printf("generation  %llu\n", (unsigned long long)info->generation);
-	if (is_opened(info)) {
+	if (info->opened) {
 		format_size(info->bytes_used, size);
-		printf("sessions    %u\n", info->sessions);
 		printf("state       %s\n", info->clean ? "closed" : "in use, or was not closed");
 		printf("used        %s\n", size);
 	}
+	printf("sessions    %u\n", info->sessions);
 	format_size(info->size_limit, size);
 	printf("limit       %s\n", info->size_limit ? size : "none");
 	format_size((uint64_t)info->segment_blocks * FSPF_BLOCK_SIZE, size);
 	printf("segments    of %s\n", size);
+	if (info->policy)
+		printf("policy     %s%s\n",
+		       info->policy & FSPF_POLICY_REQUIRE_PROTECTED ? " every region is protected"
+								    : "",
+		       info->policy & FSPF_POLICY_EXEC_PROTECTED
+			       ? " nothing unprotected is executed"
+			       : "");
+}
+
+static void print_host(const struct fspf_region_info *region)
+{
+	char host[FSPF_HOST_MAX + 1];
+
+	snprintf(host, sizeof(host), "%s", region->host);
+	fspf_printable(host);
+	if (host[0])
+		printf(" (%s %s%s)",
+		       region->protection == FSPF_NOT_PROTECTED ? "the host's" : "in place at",
+		       host, region->copy_up ? ", copied up when written" : "");
+	printf("\n");
 }
 
 static void print_region(const struct fspf_region_info *region)
@@ -128,14 +151,19 @@ static void print_region(const struct fspf_region_info *region)
 	char prefix[FSPF_PREFIX_MAX + 1], size[FORMAT_SIZE_MAX], hex[CRYPTO_DIGEST_HEX];
 
 	if (region->locked) {
-		printf("  %-13s  (locked: no key was given)\n", class_name(region->class));
+		printf("  %-13s  (locked: no key was given)\n",
+		       protection_name(region->protection));
 	} else {
 		snprintf(prefix, sizeof(prefix), "%s", region->prefix);
 		fspf_printable(prefix);
 		format_size(region->blocks * FSPF_BLOCK_SIZE, size);
 		crypto_digest_hex(&region->tag, hex);
-		printf("  %-13s  %s  %8llu files  %10s  %s\n", class_name(region->class), hex,
-		       (unsigned long long)region->files, size, prefix);
+		printf("  %-13s  %-64s  %8llu files  %10s  %s%s",
+		       protection_name(region->protection),
+		       region->protection == FSPF_NOT_PROTECTED ? "-" : hex,
+		       (unsigned long long)region->files, size, prefix,
+		       region->ephemeral ? " (ephemeral)" : "");
+		print_host(region);
 	}
 }
 
@@ -147,7 +175,7 @@ static int print_all(const struct facts *f)
 	printf("regions\n");
 	for (size_t i = 0; i < f->count; i++)
 		print_region(&f->region[i]);
-	if (!is_opened(&f->info))
+	if (!f->info.opened)
 		printf("  encrypted ones are not shown without the key\n");
 	return EXIT_DONE;
 }

@@ -40,10 +40,15 @@ static json_t *region_json(const struct fspf_region_record *r)
 	json_t *json = json_object();
 
 	json_object_set_new(json, "id", json_number(r->id));
-	json_object_set_new(json, "class", json_string(class_name(r->class)));
+	json_object_set_new(json, "class", json_string(protection_name(r->protection)));
 	json_object_set_new(json, "prefix", json_name(r->prefix));
+	if (r->host[0])
+		json_object_set_new(json, "kernel", json_name(r->host));
+	json_object_set_new(json, "ephemeral", json_boolean(r->flags & FSPF_REGION_EPHEMERAL));
+	json_object_set_new(json, "copy_up", json_boolean(r->flags & FSPF_REGION_COPY_UP));
+	json_object_set_new(json, "rotating", json_boolean(r->old_sessions > 0));
 	json_object_set_new(json, "tag", json_tag(&r->tag));
-	json_object_set_new(json, "root", dump_pointer_json(&r->root, r->class));
+	json_object_set_new(json, "root", dump_pointer_json(&r->root, fspf_class(r->protection)));
 	json_object_set_new(json, "next_object", json_number(r->next_object));
 	json_object_set_new(json, "files", json_number(r->files));
 	json_object_set_new(json, "blocks", json_number(r->blocks));
@@ -58,14 +63,30 @@ static json_t *sessions_json(const struct fspf_blob *b)
 	json_object_set_new(json, "addr", json_number(b->addr));
 	json_object_set_new(json, "birth", json_number(b->birth));
 	json_object_set_new(json, "count", json_number(b->count));
+	json_object_set_new(json, "digest", json_tag(&b->digest));
+	return json;
+}
+
+static json_t *snapshots_json(const struct fspf_root *root)
+{
+	json_t *json = json_array();
+
+	for (uint32_t i = 0; i < root->nsnapshots; i++) {
+		const struct fspf_snapshot *s = &root->snapshot[i];
+
+		json_array_append_new(
+			json,
+			json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "name", json_name(s->name),
+				  "generation", json_number(s->generation), "tag",
+				  json_tag(&s->tag), "addr", json_number(s->addr), "birth",
+				  json_number(s->birth), "length", json_number(s->length)));
+	}
 	return json;
 }
 
 static void add_sealed_part(json_t *json, const struct fspf_root *root, bool keyed)
 {
 	json_object_set_new(json, "base", json_tag(&root->base));
-	if (keyed)
-		json_object_set_new(json, "sessions", sessions_json(&root->sessions));
 	json_object_set_new(json, "space_map",
 			    dump_pointer_json(&root->space, keyed ? CRYPTO_CLASS_ENCRYPTED
 								  : CRYPTO_CLASS_AUTHENTICATED));
@@ -73,6 +94,7 @@ static void add_sealed_part(json_t *json, const struct fspf_root *root, bool key
 	json_object_set_new(json, "segments", json_number(root->segments));
 	json_object_set_new(json, "used_blocks", json_number(root->used));
 	json_object_set_new(json, "next_region", json_number(root->next_region));
+	json_object_set_new(json, "snapshots", snapshots_json(root));
 }
 
 static json_t *root_json(const struct fspf_root *root, bool keyed)
@@ -86,6 +108,10 @@ static json_t *root_json(const struct fspf_root *root, bool keyed)
 		json_object_set_new(json, "counter", json_number(root->counter));
 		json_object_set_new(json, "mac", json_hex(root->mac.b, sizeof(root->mac.b)));
 	}
+	json_object_set_new(json, "policy", json_number(root->policy));
+	if (keyed)
+		json_object_set_new(json, "sessions", sessions_json(&root->sessions));
+	json_object_set_new(json, "encrypted_regions", json_number(root->capsules));
 	json_object_set_new(json, "sealed_part",
 			    json_string(!keyed	       ? "not sealed"
 					: root->opened ? "opened"

@@ -184,7 +184,7 @@ json_t *dump_item_json(const struct fspf_region_record *region, const struct mer
 		dirent_json(json, value, len);
 		break;
 	case FSPF_ITEM_EXTENT:
-		extent_json(json, region->class, key, value, len);
+		extent_json(json, fspf_class(region->protection), key, value, len);
 		break;
 	case FSPF_ITEM_IN_PLACE:
 		in_place_json(json, value, len);

@@ -57,16 +57,17 @@ static int open_roots(struct dump *d, const struct crypto_digest *expected, stru
 	for (unsigned i = 0; i < 2; i++) {
 		struct dump_slot *s = &d->slot[i];
 
-		s->error = fspf_root_read(d->store, &d->header, d->key, i, &s->root, &s->tag);
+		s->error = fspf_root_read(d->store, &d->header,
+					  &(struct fspf_root_keys){.volume = d->key}, i, &s->root,
+					  &s->tag);
 		d->damage = d->damage || (s->error && s->error != -ENOENT);
 	}
 	d->chosen = choose(d, expected);
 	root = dump_root(d);
 	if (!root && expected)
 		r = fspf_fail(err, -ESTALE, NULL, "no root record of the volume has the given tag");
-	else if (root && root->opened && d->header.keyed && root->sessions.addr)
-		d->damage = fspf_blob_read(d->store, &d->header, d->key, &root->sessions,
-					   d->sessions) ||
+	else if (root && root->sessions.addr)
+		d->damage = fspf_blob_read(d->store, &d->header, &root->sessions, d->sessions) ||
 			    d->damage;
 	return r;
 }
@@ -132,24 +133,6 @@ static int read_node(void *ctx, uint64_t addr, void *node)
 	return r->d->store->ops->read(r->d->store, addr, node, MERKLE_NODE_SIZE);
 }
 
-static int open_sealer(struct dump_region *r)
-{
-	const struct fspf_region_record *record = r->record;
-	struct crypto_key *key = NULL;
-	int e = 0;
-
-	if (record->class == CRYPTO_CLASS_ENCRYPTED) {
-		e = crypto_key_new(&key);
-		if (!e)
-			memcpy(key->b, record->key, sizeof(key->b));
-	}
-	if (!e)
-		e = crypto_sealer_new(record->class, key, r->d->sessions, r->config.identity,
-				      sizeof(r->config.identity), &r->sealer);
-	crypto_key_free(key);
-	return e;
-}
-
 int dump_region_open(struct dump *d, const struct fspf_region_record *record,
 		     struct dump_region *ret)
 {
@@ -159,7 +142,7 @@ int dump_region_open(struct dump *d, const struct fspf_region_record *record,
 	ret->store = (struct merkle_store){.ctx = ret, .read = read_node};
 	memcpy(ret->config.identity, d->header.volume_id, sizeof(d->header.volume_id));
 	put_le32(ret->config.identity + sizeof(d->header.volume_id), record->id);
-	r = open_sealer(ret);
+	r = fspf_record_sealer(record, d->sessions, ret->config.identity, &ret->sealer);
 	if (!r)
 		r = merkle_cache_new(CACHE_BYTES, &ret->cache);
 	if (!r) {

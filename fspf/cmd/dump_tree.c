@@ -27,7 +27,7 @@ static json_t *key_json(const struct merkle_key *key)
 static json_t *node_json(const struct fspf_region_record *region, const struct merkle_ptr *ptr,
 			 const void *plain)
 {
-	json_t *json = dump_pointer_json(ptr, region->class);
+	json_t *json = dump_pointer_json(ptr, fspf_class(region->protection));
 
 	json_object_set_new(json, "items", json_number(merkle_node_items(plain)));
 	return json;
@@ -36,7 +36,7 @@ static json_t *node_json(const struct fspf_region_record *region, const struct m
 static json_t *damage_json(const struct fspf_region_record *region,
 			   const struct merkle_damage *damage)
 {
-	json_t *json = dump_pointer_json(&damage->ptr, region->class);
+	json_t *json = dump_pointer_json(&damage->ptr, fspf_class(region->protection));
 
 	json_object_set_new(
 		json, "error",
@@ -149,7 +149,8 @@ static json_t *child_json(const struct fspf_region_record *record, const struct 
 
 	json_object_set_new(json, "from", key_json(key));
 	if (len == MERKLE_PTR_SIZE && !merkle_ptr_decode(value, &ptr))
-		json_object_set_new(json, "child", dump_pointer_json(&ptr, record->class));
+		json_object_set_new(json, "child",
+				    dump_pointer_json(&ptr, fspf_class(record->protection)));
 	else
 		json_object_set_new(json, "error", json_string("malformed"));
 	return json;
@@ -179,7 +180,8 @@ static int match_node(void *ctx, const struct merkle_ptr *ptr, const void *plain
 		return 0;
 	f->found = json_object();
 	json_object_set_new(f->found, "region", json_name(f->record->prefix));
-	json_object_set_new(f->found, "node", dump_pointer_json(ptr, f->record->class));
+	json_object_set_new(f->found, "node",
+			    dump_pointer_json(ptr, fspf_class(f->record->protection)));
 	json_object_set_new(f->found, "items", items_json(f->record, ptr, plain));
 	return 1;
 }

@@ -65,16 +65,19 @@ void format_size(uint64_t bytes, char ret[static FORMAT_SIZE_MAX])
 		snprintf(ret, FORMAT_SIZE_MAX, "%u B", (unsigned)bytes);
 }
 
-const char *class_name(enum crypto_class class)
+const char *protection_name(enum fspf_protection protection)
 {
 	const char *name = "unknown";
 
-	switch (class) {
-	case CRYPTO_CLASS_ENCRYPTED:
+	switch (protection) {
+	case FSPF_ENCRYPTED:
 		name = "encrypted";
 		break;
-	case CRYPTO_CLASS_AUTHENTICATED:
+	case FSPF_AUTHENTICATED:
 		name = "authenticated";
+		break;
+	case FSPF_NOT_PROTECTED:
+		name = "not-protected";
 		break;
 	}
 	return name;

@@ -17,13 +17,13 @@ cp "$T/out" "$T/variables"
 (
 	# shellcheck disable=SC1091
 	source "$T/variables"
-	want 0 '' "$FSPF" addf "$T/shell" /hosts /etc/hosts
+	want 0 '' "$FSPF" addf "$T/shell" /passwd /etc/passwd
 	tag=$(grep -oE '^[0-9a-f]{64}$' "$T/out" | tail -1)
 	[[ -n $tag ]] || fail "addf prints no tag"
-	want_error 4 '' "$FSPF" export "$T/shell" /hosts "$T/hosts"
+	want_error 4 '' "$FSPF" export "$T/shell" /passwd "$T/passwd"
 	export FSPF_TAG=$tag
-	want 0 '' "$FSPF" export "$T/shell" /hosts "$T/hosts"
-	cmp /etc/hosts "$T/hosts" || fail "other bytes"
+	want 0 '' "$FSPF" export "$T/shell" /passwd "$T/passwd"
+	cmp /etc/passwd "$T/passwd" || fail "other bytes"
 )
 
 make_volume

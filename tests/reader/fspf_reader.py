@@ -257,30 +257,53 @@ class Pointer:
                  and is_zero(data[61:]), "a pointer is malformed")
 
 
+NOT_PROTECTED = 3
+EPHEMERAL, KERNEL, COPY_UP, TOP_IS_FILE = 1, 2, 4, 8
+
+
 class RegionEntry:
-    def __init__(self, data, at, class_):
-        must(at + 184 <= len(data), "a region entry is cut off")
-        (self.id, self.class_, length, self.next_object, self.files, self.blocks,
-         self.unwritten) = struct.unpack_from("<HHIQQQQ", data, at)
-        self.root = Pointer(data[at + 40:at + 104])
-        self.tag = data[at + 104:at + 136]
-        self.hash_key = data[at + 136:at + 152]
-        self.key = data[at + 152:at + 184]
-        self.prefix = data[at + 184:at + 184 + length]
-        self.end = at + 184 + length
-        must(self.id != SPACE_REGION and self.class_ == class_ and 1 <= length <= 1023
-             and self.end <= len(data) and self.prefix[:1] == b"/" and b"\0" not in self.prefix,
+    def __init__(self, data, at):
+        must(at + 160 <= len(data), "a region entry is cut off")
+        (self.id, self.class_, prefix, host, self.flags, zero, self.next_object, self.files, self.blocks,
+         self.unwritten) = struct.unpack_from("<HHHHIIQQQQ", data, at)
+        self.root = Pointer(data[at + 48:at + 112])
+        self.tag = data[at + 112:at + 144]
+        self.hash_key = data[at + 144:at + 160]
+        self.prefix = data[at + 160:at + 160 + prefix]
+        self.host = data[at + 160 + prefix:at + 160 + prefix + host]
+        self.end = at + 160 + prefix + host
+        self.key = self.old_key = None
+        self.old_sessions = 0
+        must(self.id != SPACE_REGION and 1 <= prefix <= 1023 and host <= 1023 and zero == 0
+             and self.end <= len(data) and self.prefix[:1] == b"/" and b"\0" not in self.prefix + self.host,
              "a region entry is malformed")
+        self.check_class()
         must(not self.root.null or is_zero(self.tag), "an empty region has a tag")
 
+    def check_class(self):
+        kernel, ephemeral = bool(self.flags & KERNEL), bool(self.flags & EPHEMERAL)
+        must(self.class_ in (ENCRYPTED, AUTHENTICATED, NOT_PROTECTED) and self.flags < 16
+             and kernel == (self.host[:1] == b"/") and kernel == bool(self.host) and not (kernel and ephemeral),
+             "a region's class is malformed")
+        must(not self.flags & COPY_UP or (kernel and self.class_ == AUTHENTICATED), "a region's class is malformed")
+        must(not self.flags & TOP_IS_FILE or (kernel and self.class_ == NOT_PROTECTED),
+             "a region's class is malformed")
+        if self.class_ == NOT_PROTECTED:
+            must((kernel or ephemeral) and self.root.null, "a region's class is malformed")
+        if self.class_ == ENCRYPTED:
+            must(not kernel, "a region's class is malformed")
 
-def region_entries(data, at, count, class_):
-    regions = []
-    for _ in range(count):
-        regions.append(RegionEntry(data, at, class_))
-        at = regions[-1].end
-    must(at == len(data), "the region entries do not fill their part")
-    return regions
+
+class Snapshot:
+    def __init__(self, data, at):
+        must(at + 76 <= len(data), "a snapshot is cut off")
+        (length, self.length, self.generation, _, nanoseconds, self.tag, self.address,
+         self.birth) = struct.unpack_from("<IIQqI32sQQ", data, at)
+        self.name = data[at + 76:at + 76 + length]
+        self.end = at + 76 + length
+        must(1 <= length <= 255 and self.end <= len(data) and b"\0" not in self.name and nanoseconds < 10 ** 9
+             and 232 <= self.length <= 65536 and self.generation and self.address and self.birth,
+             "a snapshot is malformed")
 
 
 class Record:
@@ -289,35 +312,76 @@ class Record:
     def __init__(self, header, volume_key, slot):
         length, public_length = u(slot, 12, 4), u(slot, 76, 4)
         must(slot[:8] == b"FSPFROOT" and u(slot, 8, 4) == 1, "a root record does not begin as one")
-        must(184 <= public_length < length <= len(slot), "a root record's lengths are wrong")
+        must(232 <= public_length < length <= len(slot), "a root record's lengths are wrong")
         self.tag = sha256(slot[:length])
         public = slot[:public_length]
         self.generation = u(public, 64, 8)
+        self.policy, count, self.encrypted = u(public, 168, 4), u(public, 172, 2), u(public, 174, 2)
+        self.table, self.table_birth, self.sessions, zero = struct.unpack_from("<QQII", public, 176)
+        self.table_digest = public[200:232]
         must(public[16:32] == header.id and public[32:64] == header.digest and self.generation
-             and u(public, 72, 4) == int(header.keyed) and is_zero(public[172:184]),
+             and u(public, 72, 4) == int(header.keyed) and zero == 0 and self.policy < 4
+             and self.sessions <= 1000000 and (header.keyed or not self.encrypted),
              "a root record is malformed")
-        self.regions = region_entries(public, 184, u(public, 168, 4), AUTHENTICATED)
+        self.regions, at = [], 232
+        for _ in range(count):
+            self.regions.append(RegionEntry(public, at))
+            at = self.regions[-1].end
+        must(all(r.class_ != ENCRYPTED for r in self.regions), "an encrypted region lies in the public part")
         sealed = slot[public_length:length]
         self.opened = not header.keyed or volume_key is not None
+        self.space, self.segments, self.snapshots = None, 0, []
         if header.keyed and volume_key:
             sealed = gcm_open(record_aead(header, volume_key, public[112:144]), u(public, 144, 8),
                               public[152:168], public[:152] + bytes(16) + public[168:], sealed)
             must(sealed is not None, "a root record's seal does not verify")
-        if self.opened:
-            self.read_sealed(sealed)
+        keys = self.read_sealed(sealed) if self.opened else None
+        at = self.read_capsules(header, public, at, keys)
+        must(at == len(public), "the regions do not fill the public part")
         must(len(self.regions) <= 64
              and len({r.id for r in self.regions}) == len({r.prefix for r in self.regions}) == len(self.regions),
              "two regions have the same id or prefix")
         must(not self.opened or any(r.id == 0 and r.prefix == b"/" for r in self.regions), "there is no region /")
+        self.regions.sort(key=lambda r: r.id)
 
     def read_sealed(self, sealed):
-        must(len(sealed) >= 208, "a sealed part is too short")
-        (self.table, self.table_birth, self.sessions, _, self.table_salt, self.table_counter,
-         self.table_tag) = struct.unpack_from("<QQII32sQ16s", sealed, 32)
-        self.space = Pointer(sealed[112:176])
-        self.segments, policy, count = u(sealed, 184, 8), u(sealed, 200, 4), u(sealed, 206, 2)
-        must(self.sessions <= 1000000 and policy == 0, "a sealed part is malformed")
-        self.regions += region_entries(sealed, 208, count, ENCRYPTED)
+        must(len(sealed) >= 128, "a sealed part is too short")
+        self.space = Pointer(sealed[32:96])
+        self.segments = u(sealed, 104, 8)
+        must(u(sealed, 122, 2) == self.encrypted and u(sealed, 124, 4) <= 128, "a sealed part is malformed")
+        keys, at = [], 128
+        for _ in range(self.encrypted):
+            must(at + 72 <= len(sealed), "a sealed part is cut off")
+            keys.append(struct.unpack_from("<HHI32s32s", sealed, at))
+            must(keys[-1][1] == 0 and (keys[-1][2] or is_zero(keys[-1][4])), "a region's keys are malformed")
+            at += 72
+        for _ in range(u(sealed, 124, 4)):
+            self.snapshots.append(Snapshot(sealed, at))
+            at = self.snapshots[-1].end
+        must(at == len(sealed), "a sealed part is not filled")
+        must(len({s.name for s in self.snapshots}) == len(self.snapshots)
+             and all(s.generation < self.generation for s in self.snapshots)
+             and self.snapshots == sorted(self.snapshots, key=lambda s: s.generation), "the snapshots are malformed")
+        return keys
+
+    def read_capsules(self, header, public, at, keys):
+        aad = header.id + struct.pack("<Q", self.generation)
+        for i in range(self.encrypted):
+            must(at + 24 <= len(public), "a capsule is cut off")
+            length, zero = struct.unpack_from("<II", public, at)
+            must(zero == 0 and at + 24 + length <= len(public), "a capsule is malformed")
+            if keys:
+                id_, _, old_sessions, key, old_key = keys[i]
+                aead = AESGCM(hkdf(key, public[112:144], b"fspf region entry v1" + header.id))
+                data = gcm_open(aead, u(public, 144, 8), public[at + 8:at + 24], aad, public[at + 24:at + 24 + length])
+                must(data is not None, "a capsule's seal does not verify")
+                region = RegionEntry(data, 0)
+                must(region.end == len(data) and region.class_ == ENCRYPTED and region.id == id_,
+                     "a capsule is malformed")
+                region.key, region.old_key, region.old_sessions = key, old_key, old_sessions
+                self.regions.append(region)
+            at += 24 + length
+        return at
 
 
 def record_aead(header, volume_key, salt):
@@ -347,15 +411,13 @@ def choose(records, tag, complaints):
     return max(records, key=lambda r: r.generation)
 
 
-def read_sessions(store, header, volume_key, record):
+def read_sessions(store, header, record):
     """The salts; session n is salts[n - 1]."""
     if not record.table:
         return []
-    size = (record.sessions * 32 + BLOCK - 1) // BLOCK
-    aad = b"fspf session table v1" + header.id + struct.pack("<I", record.sessions)
-    table = gcm_open(record_aead(header, volume_key, record.table_salt), record.table_counter, record.table_tag,
-                     aad, store.read(record.table, size))
-    must(table is not None, "the session table does not verify")
+    table = store.read(record.table, (record.sessions * 32 + BLOCK - 1) // BLOCK)
+    head = b"fspf session table v1" + header.id + struct.pack("<I", record.sessions)
+    must(sha256(head + table) == record.table_digest, "the session table does not verify")
     return [table[i * 32:i * 32 + 32] for i in range(record.sessions)]
 
 
@@ -365,19 +427,21 @@ def read_sessions(store, header, volume_key, record):
 class Sealer:
     """Opens the nodes and blocks of one region, or of the space map."""
 
-    def __init__(self, class_, key, salts, identity):
+    def __init__(self, class_, key, salts, identity, old_key=None, old_sessions=0):
         self.class_, self.key, self.salts, self.identity = class_, key, salts, identity
+        self.old_key, self.old_sessions = old_key, old_sessions
         self.aeads = {}
 
     def aead(self, session):
         if session not in self.aeads:
+            key = self.old_key if session <= self.old_sessions else self.key
             self.aeads[session] = AESGCM(
-                hkdf(self.key, self.salts[session - 1], b"fspf region session v1" + self.identity))
+                hkdf(key, self.salts[session - 1], b"fspf region session v1" + self.identity))
         return self.aeads[session]
 
     def open(self, session, counter, seal, aad, data):
         """The plaintext, or None.  Seal: 32 bytes."""
-        if self.class_ == AUTHENTICATED:
+        if self.class_ != ENCRYPTED:
             sound = session == 0 and counter == 0 and not is_zero(seal)
             return data if sound and sha256(aad, data) == seal else None
         if not 1 <= session <= len(self.salts) or not is_zero(seal[16:]):
@@ -570,7 +634,7 @@ class Region:
     def __init__(self, volume, entry):
         self.volume, self.entry = volume, entry
         self.identity = volume.header.id + struct.pack("<I", entry.id)
-        self.sealer = Sealer(entry.class_, entry.key, volume.salts, self.identity)
+        self.sealer = Sealer(entry.class_, entry.key, volume.salts, self.identity, entry.old_key, entry.old_sessions)
         self.tree = Tree(volume.store, self.sealer, self.report)
         self.objects = collections.defaultdict(Object)
         self.orphans = set()
@@ -828,8 +892,7 @@ class Volume:
         records = read_records(self.store, self.header, self.key, complaints.append)
         self.record = choose(records, tag, complaints)
         self.salts = []
-        if self.key:
-            self.salts = read_sessions(self.store, self.header, self.key, self.record)
+        self.salts = read_sessions(self.store, self.header, self.record)
         self.regions = [Region(self, entry) for entry in self.record.regions]
 
     def report(self, what):

@@ -261,10 +261,10 @@ static void check_space(struct check *c, uint64_t unwritten)
 {
 	struct fspf_space_stat stat;
 
-	if (!c->v->space)
+	if (!c->v->stored.space)
 		return;
-	fspf_space_stat(c->v->space, &stat);
-	if (!fspf_space_check(c->v->space))
+	fspf_space_stat(c->v->stored.space, &stat);
+	if (!fspf_space_check(c->v->stored.space))
 		wrong(c, "the space manager miscounts");
 	if (stat.used != c->result->blocks)
 		wrong(c, "%llu blocks are in use, %llu are reached", (unsigned long long)stat.used,
@@ -291,6 +291,9 @@ bool volume_check(struct fspf_volume *v, struct volume_check_result *ret)
 	const struct fspf_blob *sessions = &v->root->sessions;
 	uint64_t unwritten = 0;
 
+	/* Just opened, the volume may not know yet what is in use: asking for nothing waits. */
+	if (v->stored.space && fspf_space_promise(v->stored.space, 0, 0))
+		c.sound = false;
 	for (uint32_t i = 0; i < v->root->nregions; i++)
 		unwritten += check_region(&c, i);
 	if (sessions->addr)

@@ -25,6 +25,7 @@ int world_try_open(struct world *w, bool read_only, struct fspf_error *err)
 		.credential = w->key,
 		.read_only = read_only,
 		.recover = w->recover,
+		.ephemeral = w->ephemeral,
 		.node_cache = 1,
 		.commit_interval_ms = w->interval_ms ? w->interval_ms : UINT32_MAX,
 		.report = report,
@@ -36,8 +37,9 @@ int world_try_open(struct world *w, bool read_only, struct fspf_error *err)
 		abort();
 	if (!w->no_anchor)
 		params.anchor = anchor_fake_open(&w->anchor);
-	r = store_fake_open(w->disk, read_only ? FSPF_STORE_READ_ONLY : FSPF_STORE_READ_WRITE,
-			    &params.store);
+	r = store_fake_open(
+		w->disk, read_only || w->ephemeral ? FSPF_STORE_READ_ONLY : FSPF_STORE_READ_WRITE,
+		&params.store);
 	if (r)
 		model_fail("the medium is in use");
 	if (w->hook)
@@ -74,12 +76,12 @@ void world_abandon(struct world *w)
 	w->v = NULL;
 }
 
-void world_create(struct world *w, enum crypto_class class, uint64_t size, uint32_t segment_blocks,
-		  const struct world_region *regions)
+void world_create(struct world *w, enum fspf_protection protection, uint64_t size,
+		  uint32_t segment_blocks, const struct world_region *regions)
 {
 	struct fspf_create_params params = {
 		.path = "test",
-		.authenticated = class == CRYPTO_CLASS_AUTHENTICATED,
+		.authenticated = protection == FSPF_AUTHENTICATED,
 		.size = size,
 		.segment_blocks = segment_blocks,
 	};
@@ -98,7 +100,10 @@ void world_create(struct world *w, enum crypto_class class, uint64_t size, uint3
 	w->anchor.any = true;
 	world_open(w, false);
 	for (; r == 0 && regions && regions->prefix; regions++)
-		r = fspf_region_add(w->v, regions->prefix, regions->class, &err);
+		r = fspf_region_add(w->v,
+				    &(struct fspf_region_params){.prefix = regions->prefix,
+								 .protection = regions->protection},
+				    &err);
 	if (r)
 		model_fail("region: %d, %s", r, err.text);
 }

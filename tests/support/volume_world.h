@@ -24,6 +24,7 @@ struct world {
 	uint32_t interval_ms; /* 0: commits come when asked for alone */
 	bool expects_damage;  /* else a report ends the program */
 	bool recover, no_anchor;
+	bool ephemeral; /* every region */
 	atomic_uint reports;
 	fspf_report_fn *report; /* told of reports; may be NULL */
 	void *report_ctx;
@@ -32,12 +33,12 @@ struct world {
 /* The regions that a world is made with, besides "/". */
 struct world_region {
 	const char *prefix; /* NULL ends the list */
-	enum crypto_class class;
+	enum fspf_protection protection;
 };
 
-/* A new volume, open; @class of "/".  @size, @segment_blocks as fspf_create_params. */
-void world_create(struct world *w, enum crypto_class class, uint64_t size, uint32_t segment_blocks,
-		  const struct world_region *regions);
+/* A new volume, open; @protection of "/".  @size, @segment_blocks as fspf_create_params. */
+void world_create(struct world *w, enum fspf_protection protection, uint64_t size,
+		  uint32_t segment_blocks, const struct world_region *regions);
 /* Open what lies there, with everything as @w says. */
 MUST_CHECK int world_try_open(struct world *w, bool read_only, struct fspf_error *err);
 void world_open(struct world *w, bool read_only);

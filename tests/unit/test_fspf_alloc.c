@@ -111,16 +111,16 @@ static void check_map(struct test_volume *t, uint64_t ino)
 	struct fspf_space_stat st;
 	struct fspf_inode *inode;
 
-	assert_int_equal(fspf_space_promise(t->v->space, 0, 0), 0); /* waits for loading */
+	assert_int_equal(fspf_space_promise(t->v->stored.space, 0, 0), 0); /* waits for loading */
 	assert_int_equal(fspf_sync(t->v), 0);
 	assert_int_equal(fspf_inode_get(t->v, ino, &inode), 0);
 	assert_int_equal(fspf_map_walk(inode, 0, FSPF_FILE_SIZE_MAX / B - 1, sum_extent, &s), 0);
 	assert_int_equal(s.blocks, inode->a.blocks); /* E2 */
 	assert_int_equal(s.unwritten, inode->a.unwritten);
 	fspf_inode_put(t->v, inode, 1);
-	fspf_space_stat(t->v->space, &st);
+	fspf_space_stat(t->v->stored.space, &st);
 	assert_int_equal(st.promised, atomic_load(&t->v->regions[0]->unwritten));
-	assert_true(fspf_space_check(t->v->space));
+	assert_true(fspf_space_check(t->v->stored.space));
 }
 
 struct cover {
@@ -683,7 +683,11 @@ static void test_copy_regions(void **state)
 	struct fspf_attr top;
 
 	fill_file(t, from, 0, 10 * B);
-	assert_int_equal(fspf_region_add(t->v, "/r", CRYPTO_CLASS_AUTHENTICATED, &err), 0);
+	assert_int_equal(fspf_region_add(t->v,
+					 &(struct fspf_region_params){
+						 .prefix = "/r", .protection = FSPF_AUTHENTICATED},
+					 &err),
+			 0);
 	assert_int_equal(fspf_resolve(t->v, "/r", &top), 0);
 	to = test_volume_file(t, top.ino, "copy", S_IFREG | 0644);
 	assert_int_equal(fspf_copy_range(t->v, from, 0, to, 3, 10 * B), 10 * B);

@@ -323,8 +323,7 @@ static void *committer(void *ctx)
 /* H4, with commits at any moment. */
 static void a_crash_leaves_the_one_or_the_other(void **state)
 {
-	static const struct world_region regions[] = {{"/p", CRYPTO_CLASS_AUTHENTICATED},
-						      {NULL, 0}};
+	static const struct world_region regions[] = {{"/p", FSPF_AUTHENTICATED}, {NULL, 0}};
 	struct crash *c = calloc(1, sizeof(*c));
 	struct bed host = {.host = "/tmp/fspf-inplace-XXXXXX"};
 	struct fspf_error err;
@@ -340,7 +339,7 @@ static void a_crash_leaves_the_one_or_the_other(void **state)
 	c->w.interval_ms = 1;
 	c->w.hook = at_store;
 	c->w.ctx = c;
-	world_create(&c->w, CRYPTO_CLASS_ENCRYPTED, 0, 256, regions);
+	world_create(&c->w, FSPF_ENCRYPTED, 0, 256, regions);
 	prepare_world(&c->w, host.host);
 	assert_int_equal(fspf_import(c->w.v, "/p", host.host, NULL, &err), 0);
 	assert_int_equal(fspf_sync(c->w.v), 0);
@@ -380,8 +379,8 @@ static void leave_remains(struct bed *b, const char *path, uint64_t block)
 	bool used;
 
 	assert_int_equal(fspf_inode_get(b->t.v, bed_ino(b, path), &inode), 0);
-	assert_int_equal(fspf_promise(b->t.v, 1), 0);
-	assert_int_equal(fspf_begin(b->t.v, false), 0);
+	assert_int_equal(fspf_promise(inode->region, 1), 0);
+	assert_int_equal(fspf_begin(inode->region, false), 0);
 	pthread_mutex_lock(&inode->lock);
 	assert_int_equal(fspf_file_dirty_page(b->t.v, inode, block, true, &page, &used), 0);
 	memset(page, 0xee, B);

@@ -328,8 +328,8 @@ static void generation(struct crash *c, unsigned steps)
 }
 
 static const struct world_region regions[] = {
-	{"/auth", CRYPTO_CLASS_AUTHENTICATED},
-	{"/auth/deep/secret", CRYPTO_CLASS_ENCRYPTED},
+	{"/auth", FSPF_AUTHENTICATED},
+	{"/auth/deep/secret", FSPF_ENCRYPTED},
 	{NULL, 0},
 };
 
@@ -341,7 +341,7 @@ static void run(const char *name, uint32_t interval_ms, unsigned generations, un
 	c->crash_random = test_random(&c->random);
 	c->per_moment = setting("FSPF_TEST_CRASHES", interval_ms ? 1 : 2);
 	pthread_mutex_init(&c->lock, NULL);
-	world_create(&c->w, CRYPTO_CLASS_ENCRYPTED, 0, 256, regions);
+	world_create(&c->w, FSPF_ENCRYPTED, 0, 256, regions);
 	world_close(&c->w);
 	c->w.hook = at_store;
 	c->w.anchor.hook = at_anchor;
@@ -395,7 +395,7 @@ static void test_p5_fsync_after_forgetting(void **state)
 	struct fspf_attr attr;
 
 	(void)state;
-	world_create(&w, CRYPTO_CLASS_ENCRYPTED, 0, 256, NULL);
+	world_create(&w, FSPF_ENCRYPTED, 0, 256, NULL);
 	world_close(&w);
 	world_open(&w, false);
 	assert_int_equal(fspf_create_file(w.v, FSPF_ROOT, "f", S_IFREG | 0600, 0, &caller, &attr),

@@ -306,15 +306,14 @@ static void test_somebody_else_published(void **state)
 /* A volume with something in it, closed: so that there are nodes to read and a map to load. */
 static int make_base(void **state)
 {
-	static const struct world_region regions[] = {{"/auth", CRYPTO_CLASS_AUTHENTICATED},
-						      {NULL, 0}};
+	static const struct world_region regions[] = {{"/auth", FSPF_AUTHENTICATED}, {NULL, 0}};
 	uint64_t random = test_seed("fault");
 	struct volume_driver d = {.profile = &driver_mixed, .random = test_random(&random)};
 
 	(void)state;
 	workload_seed = test_random(&random);
 	crash_random = test_random(&random);
-	world_create(&base, CRYPTO_CLASS_ENCRYPTED, 0, 256, regions);
+	world_create(&base, FSPF_ENCRYPTED, 0, 256, regions);
 	d.v = base.v;
 	d.m = model_load(base.v);
 	for (unsigned i = 0; i < 150; i++)

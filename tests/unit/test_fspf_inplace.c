@@ -433,7 +433,7 @@ static void items_are_consistent(void **state)
 		host_make(b, "f", F_SIZE, 1);
 		assert_int_equal(bed_record(b, false), 0);
 		defects[i].make(bed_region(b), bed_ino(b, "/p/f") & FSPF_OBJECT_MAX);
-		atomic_store(&b->t.v->changed, atomic_load(&b->t.v->epoch));
+		atomic_store(&b->t.v->stored.changed, atomic_load(&b->t.v->epoch));
 		bed_reopen(b, false);
 		assert_int_equal(fspf_verify(b->t.v, NULL, &transfer, &result, &err), -EBADMSG);
 		if (!strstr(b->changes, "inconsistent: /p/f: what it says of its contents"))

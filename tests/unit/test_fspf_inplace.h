@@ -66,7 +66,11 @@ static inline struct bed *bed_new(void)
 	assert_non_null(mkdtemp(b->host));
 	b->t.expect_reports = true;
 	test_volume_create(&b->t, 0);
-	assert_int_equal(fspf_region_add(b->t.v, "/p", CRYPTO_CLASS_AUTHENTICATED, &err), 0);
+	assert_int_equal(fspf_region_add(b->t.v,
+					 &(struct fspf_region_params){
+						 .prefix = "/p", .protection = FSPF_AUTHENTICATED},
+					 &err),
+			 0);
 	bed_prepare(b, true);
 	return b;
 }

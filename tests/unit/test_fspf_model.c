@@ -36,9 +36,8 @@ uint64_t crypto_siphash(const uint8_t key[static CRYPTO_SIPHASH_KEY_SIZE], const
 	return get_le64(hash) & hash_mask;
 }
 
-static const struct world_region regions[] = {{"/auth", CRYPTO_CLASS_AUTHENTICATED},
-					      {"/auth/deep/secret", CRYPTO_CLASS_ENCRYPTED},
-					      {NULL, 0}};
+static const struct world_region regions[] = {
+	{"/auth", FSPF_AUTHENTICATED}, {"/auth/deep/secret", FSPF_ENCRYPTED}, {NULL, 0}};
 static const struct fspf_caller caller = {.uid = 1, .gid = 1};
 
 /* ---- histories ---- */
@@ -116,7 +115,7 @@ static void history(const char *name, uint64_t mask, unsigned steps)
 	struct world w = {0};
 
 	hash_mask = mask;
-	world_create(&w, CRYPTO_CLASS_ENCRYPTED, 0, 1024, regions);
+	world_create(&w, FSPF_ENCRYPTED, 0, 1024, regions);
 	d.v = w.v;
 	d.m = model_load(w.v);
 	for (unsigned i = 1; i <= steps; i++) {
@@ -137,6 +136,50 @@ static void test_history(void **state)
 {
 	(void)state;
 	history("model", UINT64_MAX, setting("FSPF_TEST_STEPS", 20000));
+}
+
+/* Nothing of a session in which every region is ephemeral is ever seen again (X1). */
+static void test_ephemeral_history(void **state)
+{
+	unsigned steps = setting("FSPF_TEST_STEPS", 20000) / 4;
+	uint64_t random = test_seed("ephemeral");
+	struct volume_driver d = {.profile = &large, .random = random};
+	struct world w = {0};
+	char *before, *after;
+	int error;
+
+	(void)state;
+	hash_mask = UINT64_MAX;
+	world_create(&w, FSPF_ENCRYPTED, 0, 1024, regions);
+	d.v = w.v;
+	d.m = model_load(w.v);
+	for (unsigned i = 0; i < steps; i++)
+		(void)volume_driver_step(&d);
+	world_close(&w);
+	model_drop_nameless(d.m);
+	before = model_text(d.m);
+	store_fake_forget_events(w.disk);
+	w.ephemeral = true;
+	w.interval_ms = 1;
+	world_open(&w, false);
+	d.v = w.v;
+	for (unsigned i = 1; i <= 3 * steps; i++) {
+		(void)volume_driver_step(&d);
+		if (i % 1000 == 0)
+			compare(&d);
+	}
+	world_close(&w);
+	assert_int_equal(store_fake_count(w.disk, STORE_FAKE_WRITE), 0);
+	assert_int_equal(store_fake_count(w.disk, STORE_FAKE_RESERVE), 0);
+	assert_int_equal(store_fake_count(w.disk, STORE_FAKE_TRIM), 0);
+	w.ephemeral = false;
+	world_open(&w, false);
+	after = model_volume_text(w.v, &error);
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+	model_free(d.m);
+	world_free(&w, false);
 }
 
 /* A handful of places for all names. */
@@ -232,7 +275,7 @@ static void readings(uint64_t mask)
 
 	r->random = test_seed("readdir");
 	hash_mask = mask;
-	world_create(&w, CRYPTO_CLASS_ENCRYPTED, 0, 256, NULL);
+	world_create(&w, FSPF_ENCRYPTED, 0, 256, NULL);
 	r->v = w.v;
 	r->dir = FSPF_ROOT;
 	for (unsigned n = 0; n < ENTRIES; n += 2)
@@ -267,7 +310,7 @@ static void test_names_of_one_hash(void **state)
 
 	(void)state;
 	hash_mask = 0;
-	world_create(&w, CRYPTO_CLASS_ENCRYPTED, 0, 256, NULL);
+	world_create(&w, FSPF_ENCRYPTED, 0, 256, NULL);
 	for (unsigned i = 0; i < 256; i++) {
 		driver_name(i, name);
 		assert_int_equal(
@@ -292,6 +335,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_history),
 		cmocka_unit_test(test_history_of_collisions),
+		cmocka_unit_test(test_ephemeral_history),
 		cmocka_unit_test(test_readdir_while_entries_come_and_go),
 		cmocka_unit_test(test_readdir_among_collisions),
 		cmocka_unit_test(test_names_of_one_hash),

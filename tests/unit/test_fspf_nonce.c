@@ -201,14 +201,13 @@ static void cut_commit(struct history *h, uint64_t n)
 
 static void test_no_pair_twice(void **state)
 {
-	static const struct world_region regions[] = {{"/more", CRYPTO_CLASS_ENCRYPTED},
-						      {"/auth", CRYPTO_CLASS_AUTHENTICATED},
-						      {NULL, 0}};
+	static const struct world_region regions[] = {
+		{"/more", FSPF_ENCRYPTED}, {"/auth", FSPF_AUTHENTICATED}, {NULL, 0}};
 	struct history h = {.random = test_seed("nonce")};
 
 	(void)state;
 	crypto_gcm_set_witness(witness, NULL);
-	world_create(&h.w, CRYPTO_CLASS_ENCRYPTED, 0, 256, regions);
+	world_create(&h.w, FSPF_ENCRYPTED, 0, 256, regions);
 	world_close(&h.w);
 	for (unsigned i = 0; i < 120; i++) {
 		one_round(&h);

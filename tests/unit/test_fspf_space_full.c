@@ -211,12 +211,12 @@ static void assert_deleted(struct fspf_volume *v, const char *name, int r)
 
 	if (r == 0)
 		return;
-	fspf_space_stat(v->space, &s);
+	fspf_space_stat(v->stored.space, &s);
 	model_fail("%s cannot be deleted: %d; %llu blocks used, %llu free, %llu deferred, "
 		   "%llu promised, %llu kept for deleting",
 		   name, r, (unsigned long long)s.used, (unsigned long long)s.free,
 		   (unsigned long long)s.deferred, (unsigned long long)s.promised,
-		   (unsigned long long)fspf_space_keep(v, true));
+		   (unsigned long long)fspf_space_keep(v, &v->stored, true));
 }
 
 /* On a full volume nothing that deletes may fail. */
@@ -276,7 +276,8 @@ static void assert_kept(struct world *w, bool crash)
 	else
 		world_close(w);
 	world_open(w, false);
-	assert_int_equal(fspf_space_promise(w->v->space, 0, 0), 0); /* waits until it is loaded */
+	assert_int_equal(fspf_space_promise(w->v->stored.space, 0, 0),
+			 0); /* waits until it is loaded */
 	after = text_of(w->v);
 	if (strcmp(before, after)) {
 		model_text_difference(before, after);
@@ -315,14 +316,14 @@ static unsigned setting(const char *name, unsigned fallback)
 	return value ? (unsigned)strtoul(value, NULL, 0) : fallback;
 }
 
-static void rounds(enum crypto_class class, unsigned n)
+static void rounds(enum fspf_protection protection, unsigned n)
 {
 	uint64_t random = test_seed("space full");
 	struct fspf_statfs fresh;
 	struct world w = {0};
 
 	driver_fill(&random, pattern, sizeof(pattern));
-	world_create(&w, class, FSPF_SIZE_MIN, 256, NULL);
+	world_create(&w, protection, FSPF_SIZE_MIN, 256, NULL);
 	settle(&w);
 	assert_int_equal(fspf_statfs(w.v, &fresh), 0);
 	for (unsigned i = 0; i < n; i++)
@@ -334,13 +335,13 @@ static void rounds(enum crypto_class class, unsigned n)
 static void test_s4_rounds_encrypted(void **state)
 {
 	(void)state;
-	rounds(CRYPTO_CLASS_ENCRYPTED, setting("FSPF_TEST_ROUNDS", 50));
+	rounds(FSPF_ENCRYPTED, setting("FSPF_TEST_ROUNDS", 50));
 }
 
 static void test_s4_rounds_authenticated(void **state)
 {
 	(void)state;
-	rounds(CRYPTO_CLASS_AUTHENTICATED, setting("FSPF_TEST_ROUNDS", 50) / 3);
+	rounds(FSPF_AUTHENTICATED, setting("FSPF_TEST_ROUNDS", 50) / 3);
 }
 
 /* ---- random work at the limit ---- */
@@ -387,7 +388,7 @@ static void test_s3_random_work_at_the_limit(void **state)
 	char *should, *is;
 
 	(void)state;
-	world_create(&w, CRYPTO_CLASS_ENCRYPTED, FSPF_SIZE_MIN, 256, NULL);
+	world_create(&w, FSPF_ENCRYPTED, FSPF_SIZE_MIN, 256, NULL);
 	d.v = w.v;
 	d.m = model_load(w.v);
 	for (unsigned i = 1; i <= n; i++) {

@@ -608,12 +608,11 @@ static void test_wrong_key(void **state)
 
 static int make(void **state)
 {
-	static const struct world_region regions[] = {{"/auth", CRYPTO_CLASS_AUTHENTICATED},
-						      {NULL, 0}};
+	static const struct world_region regions[] = {{"/auth", FSPF_AUTHENTICATED}, {NULL, 0}};
 
 	(void)state;
 	random_state = test_seed("tamper");
-	world_create(&base, CRYPTO_CLASS_ENCRYPTED, 0, 256, regions);
+	world_create(&base, FSPF_ENCRYPTED, 0, 256, regions);
 	make_dir("/", "d");
 	make_dir("/auth", "d");
 	for (unsigned i = 0; i < 10; i++) {

@@ -382,8 +382,7 @@ static void check_everything(struct world *w)
 
 static void test_mixed_load(void **state)
 {
-	static const struct world_region regions[] = {{"/auth", CRYPTO_CLASS_AUTHENTICATED},
-						      {NULL, 0}};
+	static const struct world_region regions[] = {{"/auth", FSPF_AUTHENTICATED}, {NULL, 0}};
 	const char *seconds = getenv("FSPF_TEST_SECONDS");
 	uint64_t random = test_seed("threads"), total = 0;
 	struct worker *workers = calloc(THREADS, sizeof(*workers));
@@ -392,7 +391,7 @@ static void test_mixed_load(void **state)
 	struct shared s = {0};
 
 	(void)state;
-	world_create(&w, CRYPTO_CLASS_ENCRYPTED, 0, 256, regions);
+	world_create(&w, FSPF_ENCRYPTED, 0, 256, regions);
 	s.v = w.v;
 	prepare(&s, workers, &random);
 	clock_gettime(CLOCK_MONOTONIC, &s.end);

@@ -67,8 +67,8 @@ static void assert_whole(struct fspf_volume *v, const char *when)
 /* ---- whole volumes ---- */
 
 static const struct world_region regions[] = {
-	{"/auth", CRYPTO_CLASS_AUTHENTICATED},
-	{"/auth/deep/secret", CRYPTO_CLASS_ENCRYPTED},
+	{"/auth", FSPF_AUTHENTICATED},
+	{"/auth/deep/secret", FSPF_ENCRYPTED},
 	{NULL, 0},
 };
 
@@ -87,12 +87,12 @@ static void check_crash(struct world *w, uint64_t seed)
 }
 
 /* The model's random work, verified while the volume is open, after crashes, and closed. */
-static void run_world(uint64_t *random, enum crypto_class class, uint64_t size)
+static void run_world(uint64_t *random, enum fspf_protection protection, uint64_t size)
 {
 	struct world w = {0};
 	struct volume_driver d;
 
-	world_create(&w, class, size, 256, regions);
+	world_create(&w, protection, size, 256, regions);
 	for (int round = 0; round < 4; round++) {
 		d = (struct volume_driver){.m = model_load(w.v),
 					   .v = w.v,
@@ -121,9 +121,9 @@ static void test_whole(void **state)
 	uint64_t random = test_seed("test_fspf_verify whole");
 
 	(void)state;
-	run_world(&random, CRYPTO_CLASS_ENCRYPTED, 0);
-	run_world(&random, CRYPTO_CLASS_AUTHENTICATED, 0);
-	run_world(&random, CRYPTO_CLASS_ENCRYPTED, UINT64_C(64) << 20);
+	run_world(&random, FSPF_ENCRYPTED, 0);
+	run_world(&random, FSPF_AUTHENTICATED, 0);
+	run_world(&random, FSPF_ENCRYPTED, UINT64_C(64) << 20);
 }
 
 /* ---- a volume with something of every kind ---- */
@@ -598,7 +598,7 @@ static void space_lost(struct sample *m)
 	uint64_t block;
 	uint32_t got;
 
-	assert_int_equal(fspf_space_alloc(m->t.v->space, 1, 1, false, &block, &got), 0);
+	assert_int_equal(fspf_space_alloc(m->t.v->stored.space, 1, 1, false, &block, &got), 0);
 }
 
 /* A file's, and not in use. */
@@ -606,7 +606,7 @@ static void space_free(struct sample *m)
 {
 	struct fspf_extent e = first_extent(m, m->f);
 
-	fspf_space_release(m->t.v->space, e.addr + 1, 1, e.birth);
+	fspf_space_release(m->t.v->stored.space, e.addr + 1, 1, e.birth);
 }
 
 static const struct defect {
@@ -678,7 +678,7 @@ static const struct defect {
 /* What is in the trees goes into a commit, and the volume is opened to be looked at. */
 static void commit_defect(struct sample *m)
 {
-	atomic_store(&m->t.v->changed, atomic_load(&m->t.v->epoch));
+	atomic_store(&m->t.v->stored.changed, atomic_load(&m->t.v->epoch));
 	test_volume_close(&m->t);
 	test_volume_open(&m->t, true);
 }
@@ -775,7 +775,7 @@ static void commit_and_kill(struct sample *m)
 {
 	struct fspf_volume *v = m->t.v;
 
-	atomic_store(&v->changed, atomic_load(&v->epoch));
+	atomic_store(&v->stored.changed, atomic_load(&v->epoch));
 	assert_int_equal(fspf_sync(v), 0);
 	m->t.tag = v->tag;
 	fspf_abandon(v);
@@ -811,7 +811,11 @@ static void test_shared_blocks(void **state)
 	sample_free(m);
 
 	m = sample_new();
-	assert_int_equal(fspf_region_add(m->t.v, "/r", CRYPTO_CLASS_ENCRYPTED, &err), 0);
+	assert_int_equal(fspf_region_add(m->t.v,
+					 &(struct fspf_region_params){.prefix = "/r",
+								      .protection = FSPF_ENCRYPTED},
+					 &err),
+			 0);
 	snprintf(line, sizeof(line),
 		 "inconsistent: region /r: blocks of the node at %llu are in use twice, or lie "
 		 "where none can",
@@ -830,7 +834,11 @@ static void test_no_top(void **state)
 	struct fspf_error err;
 
 	(void)state;
-	assert_int_equal(fspf_region_add(m->t.v, "/r", CRYPTO_CLASS_AUTHENTICATED, &err), 0);
+	assert_int_equal(fspf_region_add(m->t.v,
+					 &(struct fspf_region_params){
+						 .prefix = "/r", .protection = FSPF_AUTHENTICATED},
+					 &err),
+			 0);
 	assert_int_equal(merkle_delete(m->t.v->regions[1]->tree, &key), 0);
 	atomic_store(&m->t.v->regions[1]->files, 0);
 	commit_and_kill(m);
