@@ -197,6 +197,7 @@ int fspf_copy_up(struct fspf_volume *v, struct fspf_inode *inode)
 	if (is_in_place(inode, &c.size))
 		r = copy_up(&c);
 	pthread_mutex_unlock(copying(v, inode));
+	fspf_hostfile_forget(v->inplace->files, inode->ino);
 	return r;
 }
 
@@ -211,5 +212,6 @@ int fspf_copy_up_nothing(struct fspf_volume *v, struct fspf_inode *inode)
 	if (is_in_place(inode, &size))
 		r = drop(v, inode, true);
 	pthread_mutex_unlock(copying(v, inode));
+	fspf_hostfile_forget(v->inplace->files, inode->ino);
 	return r;
 }

@@ -163,6 +163,17 @@ int fspf_hostfile_keep(struct fspf_hostfiles *t, uint64_t ino, int fd)
 	return 0;
 }
 
+void fspf_hostfile_forget(struct fspf_hostfiles *t, uint64_t ino)
+{
+	struct fspf_hostfile *f;
+
+	pthread_mutex_lock(&t->lock);
+	HASH_FIND(hh, t->kept, &ino, sizeof(ino), f);
+	if (f)
+		drop(t, f);
+	pthread_mutex_unlock(&t->lock);
+}
+
 void fspf_hostfile_put(struct fspf_hostfiles *t, struct fspf_hostfile *f)
 {
 	pthread_mutex_lock(&t->lock);

@@ -44,6 +44,8 @@ struct fspf_hostfile {
 struct fspf_hostfile *fspf_hostfile_find(struct fspf_hostfiles *t, uint64_t ino);
 /* Keep @fd, which is taken over, for @ino, in place of another if there is one. */
 MUST_CHECK int fspf_hostfile_keep(struct fspf_hostfiles *t, uint64_t ino, int fd);
+/* It is not needed any more. */
+void fspf_hostfile_forget(struct fspf_hostfiles *t, uint64_t ino);
 void fspf_hostfile_put(struct fspf_hostfiles *t, struct fspf_hostfile *f);
 
 #endif

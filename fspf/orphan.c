@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "fspf/extent.h"
+#include "fspf/inplace.h"
 
 #define PIECE 64u /* items removed under one hold of the gate */
 
@@ -136,6 +137,7 @@ int fspf_inode_remove(struct fspf_volume *v, struct fspf_inode *inode)
 		fspf_end(v);
 	}
 	free(p);
+	fspf_hostfile_forget(v->inplace->files, inode->ino);
 	return r;
 }
 

@@ -4,6 +4,11 @@
  *
  * Copying up, and everything beside threads: test_fspf_copyup.c.
  */
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 
 #include "test_fspf_inplace.h"
@@ -571,6 +576,33 @@ static void xattrs_are_compared(void **state)
 	bed_free(b);
 }
 
+/* ---- an older kernel ---- */
+
+/* From here on openat2(2) is not there: for good, so this comes last. */
+static void take_openat2_away(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = {.len = ARRAY_LEN(code), .filter = code};
+
+	assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		skip();
+	assert_int_equal(syscall(SYS_openat2, -1, "", NULL, 0), -1);
+	assert_int_equal(errno, ENOSYS);
+}
+
+static void without_openat2(void **state)
+{
+	take_openat2_away();
+	what_was_recorded_reads_back(state);
+	what_the_host_changes_is_noticed(state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -586,6 +618,7 @@ int main(void)
 		cmocka_unit_test(paths_lead_down),
 		cmocka_unit_test(differences_are_told),
 		cmocka_unit_test(xattrs_are_compared),
+		cmocka_unit_test(without_openat2),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
