@@ -124,10 +124,13 @@ static int flush_ahead(struct fspf_volume *v, struct fspf_flusher *f)
  * remain. */
 static int renew_session(struct fspf_volume *v)
 {
-	if (v->header.keyed && atomic_load(&v->nregions) > 0 &&
-	    crypto_sealer_remaining(v->regions[0]->sealer) < CRYPTO_SEALS_MAX / 2)
-		return crypto_sessions_begin(v->sessions);
-	return 0;
+	uint64_t remaining = UINT64_MAX;
+
+	for (size_t i = 0; i < atomic_load(&v->nregions); i++)
+		if (v->regions[i]->sealer) /* one encrypted region's answer is that of all */
+			remaining = min_u64(remaining,
+					    crypto_sealer_remaining(v->regions[i]->sealer));
+	return remaining < CRYPTO_SEALS_MAX / 2 ? crypto_sessions_begin(v->sessions) : 0;
 }
 
 /* Is there anything that the last published state does not have? */
