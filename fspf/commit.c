@@ -14,6 +14,7 @@
 
 #include "fspf/commit.h"
 #include "fspf/commit_write.h"
+#include "fspf/rekey.h"
 #include "fspf/space_store.h"
 
 #define PASSES_MAX 3
@@ -165,6 +166,8 @@ static int commit_once(struct fspf_volume *v, struct fspf_flusher *f, uint64_t d
 	if (r)
 		return r;
 	r = renew_session(v);
+	if (r == 0)
+		r = fspf_rekey_now(v);
 	if (r == 0)
 		r = flush_ahead(v, f);
 	if (r == 0)

@@ -251,8 +251,11 @@ int fspf_file_read_block(struct fspf_volume *v, struct fspf_inode *inode, uint64
 	r = prepare(inode, p);
 	if (r == 0)
 		r = fetch(v, inode, p, &bad);
-	if (r == -EBADMSG)
-		report_damage(v, inode, block);
+	if (r == -EBADMSG) /* the path cannot be told: finding it takes the locks of inodes */
+		fspf_report_text(v, r,
+				 "damaged: block %llu of inode %llu does not verify; `fspf verify` "
+				 "names the file",
+				 (unsigned long long)block, (unsigned long long)inode->ino);
 	free(p);
 	return r;
 }

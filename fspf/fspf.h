@@ -320,7 +320,8 @@ struct fspf_region_info {
 	enum fspf_protection protection;
 	char host[FSPF_HOST_MAX + 1]; /* kernel regions: the directory or file; else "" */
 	bool ephemeral, copy_up;
-	bool locked; /* encrypted, and its key was not given: nothing but that is known of it */
+	bool rotating; /* what it holds is being sealed again under a new key */
+	bool locked;   /* encrypted, and its key was not given: nothing but that is known of it */
 	uint16_t id;
 	struct crypto_digest
 		tag;	 /* of the last published state; zero for a region without any node */
@@ -431,6 +432,18 @@ MUST_CHECK int fspf_import(struct fspf_volume *v, const char *path, const char *
 /* The file or tree at @path to @destination on the host, which must not exist (or be an empty
  * directory). A damaged file is not written at all and reported; the rest is. */
 MUST_CHECK int fspf_export(struct fspf_volume *v, const char *path, const char *destination,
+			   const struct fspf_transfer *transfer, struct fspf_error *err);
+
+/*
+ * New keys for the encrypted regions (or for the one at @prefix, if not NULL): what they hold is
+ * sealed again, beside whatever else is done with the volume.  The new keys are published at the
+ * beginning; the old ones are gone when it returns 0.  Until then the volume has both and is like
+ * any other, and after a failure or a crash the next call goes on: it first ends what was begun,
+ * and then takes the regions that had no part in it.  -EPERM: there are snapshots; -EINVAL: the
+ * region is not encrypted; -EBUSY: under way in this process already; -EBADMSG: something is
+ * damaged.
+ */
+MUST_CHECK int fspf_rotate(struct fspf_volume *v, const char *prefix,
 			   const struct fspf_transfer *transfer, struct fspf_error *err);
 
 struct fspf_verify_result {

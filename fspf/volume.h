@@ -51,6 +51,10 @@ struct fspf_region {
 	char host[FSPF_HOST_MAX + 1];
 	char prefix[FSPF_PREFIX_MAX + 1];
 	struct crypto_key *key; /* encrypted regions */
+	/* A rotation is under way: what sessions up to old_sessions sealed has the old key.  The
+	 * committer's, who changes them under state_lock (fspf/rekey.h). */
+	struct crypto_key *old_key;
+	uint32_t old_sessions; /* 0: none */
 	uint8_t hash_key[CRYPTO_SIPHASH_KEY_SIZE];
 	uint8_t identity[MERKLE_IDENTITY_SIZE];
 	struct crypto_sealer *sealer;
@@ -90,6 +94,8 @@ struct fspf_volume {
 
 	struct fspf_region *regions[FSPF_REGIONS_MAX];
 	atomic_size_t nregions;
+	struct fspf_rekey *rekey; /* that the next commit is to do, or NULL; under state_lock */
+	atomic_bool rotates;	  /* somebody is in fspf_rotate() */
 	/* Directories on the way to a region, which must stay where they are; under names. */
 	struct fspf_pin {
 		struct fspf_region *region;

@@ -52,6 +52,7 @@ static json_t *region_json(const struct fspf_region_info *region)
 			json_object_set_new(json, "kernel", json_name(region->host));
 		json_object_set_new(json, "ephemeral", json_boolean(region->ephemeral));
 		json_object_set_new(json, "copy_up", json_boolean(region->copy_up));
+		json_object_set_new(json, "rotating", json_boolean(region->rotating));
 		json_object_set_new(json, "tag", json_tag(&region->tag));
 		json_object_set_new(json, "files", json_number(region->files));
 		json_object_set_new(json, "bytes", json_number(region->blocks * FSPF_BLOCK_SIZE));
@@ -133,8 +134,9 @@ static void print_region(const struct fspf_region_info *region)
 		fspf_printable(prefix);
 		format_size(region->blocks * FSPF_BLOCK_SIZE, size);
 		crypto_digest_hex(&region->tag, hex);
-		printf("  %-13s  %s  %8llu files  %10s  %s\n", protection_name(region->protection),
-		       hex, (unsigned long long)region->files, size, prefix);
+		printf("  %-13s  %s  %8llu files  %10s  %s%s\n",
+		       protection_name(region->protection), hex, (unsigned long long)region->files,
+		       size, prefix, region->rotating ? "  (rotating)" : "");
 	}
 }
 
