@@ -14,7 +14,7 @@
 #include "fspf/file.h"
 #include "fspf/rotate.h"
 
-#define BUNCH 64u	  /* extents collected at a time */
+#define BUNCH 16u	  /* extents collected at a time */
 #define BUNCH_ITEMS 4096u /* items looked at for them */
 #define LEAVES 8u	  /* marked under one hold of the gate */
 #define DIRTY_NODES 1024u /* then they are written */
@@ -35,6 +35,7 @@ static int tell(struct fspf_rotation *t, const struct fspf_region *region)
 	if (!t->transfer || !t->transfer->progress)
 		return 0;
 	t->done.path = region->prefix;
+	t->done.bytes_total = max_u64(t->done.bytes_total, t->done.bytes_done); /* files grow */
 	return t->transfer->progress(t->transfer->ctx, &t->done) ? -ECANCELED : 0;
 }
 
