@@ -61,6 +61,17 @@ static uint64_t make_file(struct fspf_volume *v, uint64_t parent, const char *na
 	return attr.ino;
 }
 
+/* Leaves without an extent: nothing but a walk over nodes finds them. */
+static void make_small(struct fspf_volume *v, uint64_t parent, uint64_t seed)
+{
+	char name[32];
+
+	for (unsigned i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "small%u", i);
+		fspf_forget(v, make_file(v, parent, name, 1500, seed + i), 1);
+	}
+}
+
 static void make_world(struct world *w, uint64_t seed)
 {
 	struct fspf_attr attr;
@@ -73,6 +84,7 @@ static void make_world(struct world *w, uint64_t seed)
 	ino = make_file(w->v, attr.ino, "large", 3000000, seed);
 	assert_int_equal(fspf_fallocate(w->v, ino, 1 /* KEEP_SIZE */, 4000000, 500000), 0);
 	fspf_forget(w->v, ino, 1);
+	make_small(w->v, attr.ino, seed);
 	fspf_forget(w->v, attr.ino, 1);
 	world_close(w);
 }
