@@ -8,6 +8,7 @@
 
 #include "fspf/dir.h"
 #include "fspf/file.h"
+#include "fspf/locked.h"
 #include "fspf/xattr.h"
 
 static void attr_of(struct fspf_inode *inode, struct fspf_attr *ret)
@@ -68,9 +69,11 @@ static int lookup_in(struct fspf_volume *v, struct fspf_inode *dir, const char *
 		return fspf_reference(v, dir->ino, ret);
 	if (!strcmp(name, ".."))
 		return lookup_parent(v, dir, ret);
-	r = fspf_name_check(name, &len);
+	r = fspf_is_locked(dir) ? -EACCES : fspf_name_check(name, &len);
 	if (r == 0)
 		r = fspf_dir_find(dir->region, dir->object, name, &d, NULL);
+	if (r == -ENOENT && dir->region->stub)
+		r = -EACCES;
 	return r ? r : get_child(dir->region, d.object, ret);
 }
 

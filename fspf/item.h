@@ -45,6 +45,7 @@ struct fspf_inode_item {
 	uint32_t mode, nlink, uid, gid;
 	struct timespec atime, mtime, ctime, btime;
 	bool inlined; /* contents are in the INLINE item */
+	bool covered; /* a directory that a region's top covers */
 };
 #define FSPF_INODE_SIZE 128u /* bytes */
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "fspf/dir.h"
+#include "fspf/locked.h"
 
 #define GATHER 64u /* entries at a time */
 
@@ -147,6 +148,8 @@ int fspf_readdir(struct fspf_volume *v, uint64_t ino, uint64_t cookie, bool with
 		r = -ENOTDIR;
 	else if (cookie > INT64_MAX)
 		r = -EINVAL;
+	else if (fspf_is_locked(dir))
+		r = -EACCES;
 	if (r == 0)
 		r = tell_dots(&t, dir, cookie);
 	if (r == 0)

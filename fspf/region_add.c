@@ -12,6 +12,7 @@
 #include "fspf/create.h"
 #include "fspf/dir.h"
 #include "fspf/error.h"
+#include "fspf/locked.h"
 
 /* Make directory @name in @parent if it is not there; its reference replaces the parent's. */
 static int enter(struct fspf_volume *v, const char *name, struct fspf_attr *at)
@@ -95,6 +96,8 @@ static int add(struct fspf_volume *v, const struct fspf_region_params *p, const 
 		atomic_store(&v->nregions, n + 1);
 		r = fspf_region_top(v, v->regions[n], at->mode & 07777, at->uid, at->gid);
 	}
+	if (r == 0)
+		r = fspf_locked_mark(v, at->ino);
 	fspf_end(v);
 	if (r == 0)
 		r = fspf_regions_attach(v);

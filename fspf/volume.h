@@ -63,6 +63,7 @@ struct fspf_region {
 	atomic_uint_fast64_t next_object, files, blocks, unwritten;
 	struct merkle_ptr root; /* as last committed */
 	struct crypto_digest tag;
+	bool stub; /* nothing but the way to other regions, in memory (fspf/locked.h) */
 	/* Where it hangs: the directory that its root covers; none for "/" or when that is locked.
 	 */
 	struct fspf_region *cover;
@@ -175,6 +176,9 @@ bool fspf_region_is_pinned(struct fspf_volume *v, const struct fspf_region *regi
 
 /* Absolute, normalised, not too long: into @ret.  -EINVAL, -ENAMETOOLONG. */
 MUST_CHECK int fspf_prefix_normalise(const char *path, char ret[static FSPF_PREFIX_MAX + 1]);
+
+/* One component of @path into @name, and what follows it; NULL: too long. */
+const char *fspf_prefix_name(const char *path, char name[static FSPF_NAME_MAX + 1]);
 
 /* What stands first in every associated data: volume and region. */
 void fspf_identity(const struct fspf_volume *v, uint16_t region,

@@ -502,9 +502,10 @@ class Inode:
         times = [struct.unpack_from("<qI", value, at) for at in (72, 84, 96, 108)]
         flags, reserved = struct.unpack_from("<2I", value, 120)
         self.type = TYPES.get(self.mode & 0o170000)
-        self.inlined = flags == 1
-        must(self.type and self.mode < 0o200000 and flags < 2 and reserved == 0 and self.size <= FILE_SIZE_MAX
+        self.inlined, self.covered = bool(flags & 1), bool(flags & 4)
+        must(self.type and self.mode < 0o200000 and flags & ~5 == 0 and reserved == 0 and self.size <= FILE_SIZE_MAX
              and self.parent <= OBJECT_MAX and all(t[1] < 10**9 for t in times), "an inode is malformed")
+        must(not self.covered or self.type == "dir", "an inode is falsely covered")
         must(not self.inlined or (self.type == "file" and self.size <= VALUE_MAX), "an inode is falsely inlined")
         self.times = [t[0] * 10**9 + t[1] for t in times]  # access, contents, attributes, birth
 
