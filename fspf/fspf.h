@@ -141,6 +141,11 @@ struct fspf_open_params {
 	const char *path;
 	const struct fspf_credential
 		*credential; /* NULL: authenticated regions alone, read-only (any, if keyless) */
+	/* Instead of it: keys of single regions (fspf_region_key), which are open then beside the
+	 * authenticated ones, read-only.  Where another region lies is a directory that nothing can
+	 * be looked up in (-EACCES). */
+	const struct fspf_credential *const *region_keys;
+	size_t nregion_keys;	    /* at most FSPF_REGIONS_MAX */
 	struct fspf_anchor *anchor; /* taken over, success or not; required */
 	bool read_only;
 	bool peek; /* read-only and without a lock: fspf_tag and fspf_regions alone may be used */
@@ -357,6 +362,12 @@ struct fspf_region_params {
 };
 MUST_CHECK int fspf_region_add(struct fspf_volume *v, const struct fspf_region_params *params,
 			       struct fspf_error *err);
+
+/* The key of the encrypted region at @prefix, to be given to somebody who shall read that region
+ * alone; @v is open (or peeked at) with the volume's key.  -ENOENT; -EINVAL: it is not encrypted;
+ * -EAGAIN: it is being rotated. */
+MUST_CHECK int fspf_region_key(struct fspf_volume *v, const char *prefix,
+			       struct fspf_credential **ret, struct fspf_error *err);
 
 /* A path from the root of the volume, through regions; symlinks are not followed.  Takes a
  * reference. */

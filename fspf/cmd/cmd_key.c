@@ -55,12 +55,13 @@ static const struct command subcommands[] = {
 
 const struct command command_key = {
 	.name = "key",
-	.synopsis = "list|add|remove|rotate VOLUME",
-	.summary = "list, add, remove and replace keys and passphrases",
+	.synopsis = "list|add|remove|rotate|export-region VOLUME",
+	.summary = "list, add, remove, replace and give out keys",
 	.notes = "  fspf key list VOLUME\n"
 		 "  fspf key add VOLUME --new-key-file FILE|--new-passphrase-file FILE\n"
 		 "  fspf key remove VOLUME SLOT\n"
-		 "  fspf key rotate VOLUME [--region PREFIX]\n\n"
+		 "  fspf key rotate VOLUME [--region PREFIX]\n"
+		 "  fspf key export-region VOLUME PREFIX [FILE]\n\n"
 		 "`fspf key add --help` tells more, as for any command.\n",
 	.takes = TAKES_SUBCOMMAND,
 	.arguments_min = 1,
@@ -196,6 +197,7 @@ static const struct command *const all[] = {
 	&subcommands[1],
 	&subcommands[2],
 	&command_key_rotate,
+	&command_key_export_region,
 };
 
 static const struct command *find_subcommand(const char *name)

@@ -19,7 +19,7 @@ const struct command command_show = {
 	.notes =
 		"Works without a key (of encrypted regions it then shows only that they are there)\n"
 		"and while the volume is mounted.\n",
-	.takes = TAKES_KEY | TAKES_ANCHOR | TAKES_JSON,
+	.takes = TAKES_KEY | TAKES_REGION_KEY | TAKES_ANCHOR | TAKES_JSON,
 	.arguments_min = 1,
 	.arguments_max = 1,
 	.run = cmd_show,

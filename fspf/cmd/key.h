@@ -7,6 +7,6 @@
 
 #include "fspf/cmd/cmd.h"
 
-extern const struct command command_key_rotate;
+extern const struct command command_key_rotate, command_key_export_region;
 
 #endif
