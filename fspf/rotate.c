@@ -72,6 +72,14 @@ static int check_prefix(struct fspf_volume *v, const char *prefix, struct fspf_e
 	return fspf_fail(err, -ENOENT, "see `fspf show`", "there is no region at %s", prefix);
 }
 
+static int check_any(struct fspf_volume *v, struct fspf_error *err)
+{
+	for (size_t i = 0; i < atomic_load(&v->nregions); i++)
+		if (can_rotate(v->regions[i]))
+			return 0;
+	return fspf_fail(err, -ENOENT, NULL, "the volume has no region whose key could be rotated");
+}
+
 static int check(struct fspf_volume *v, const char *prefix, struct fspf_error *err)
 {
 	uint32_t snapshots;
@@ -91,7 +99,7 @@ static int check(struct fspf_volume *v, const char *prefix, struct fspf_error *e
 			"the volume's %u snapshots are sealed under the old keys and would "
 			"keep them",
 			snapshots);
-	return prefix ? check_prefix(v, prefix, err) : 0;
+	return prefix ? check_prefix(v, prefix, err) : check_any(v, err);
 }
 
 /* ---- keys ---- */

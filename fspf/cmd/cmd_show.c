@@ -149,7 +149,7 @@ static int print_all(const struct facts *f)
 	for (size_t i = 0; i < f->count; i++)
 		print_region(&f->region[i]);
 	if (!f->info.opened)
-		printf("  encrypted ones are not shown without the key\n");
+		printf("  of locked ones nothing is known without their keys\n");
 	return EXIT_DONE;
 }
 
