@@ -146,6 +146,9 @@ want 0 'rotating' "$FSPF" show "$V" --key-file "$K"
 want_error 1 'is being rotated' "$FSPF" key export-region "$V" /data "$T/key.none" --key-file "$K"
 [[ ! -e $T/key.none ]] || fail "a key was given out during a rotation"
 want 0 '' "$FSPF_DUMP" "$V" --key-file "$K"
+if python3 -c 'import cryptography' 2>/dev/null; then
+	want 0 '' python3 "$ROOT/tests/reader/fspf_reader.py" "$V" --key-file "$K" --tag "$(cat "$G")" --no-list
+fi
 start
 same "$M"
 same "$M/data"
