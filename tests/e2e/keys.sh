@@ -150,6 +150,7 @@ if python3 -c 'import cryptography' 2>/dev/null; then
 	want 0 '' python3 "$ROOT/tests/reader/fspf_reader.py" "$V" --key-file "$K" --tag "$(cat "$G")" --no-list
 fi
 start
+want_error 6 'in use' rotate
 same "$M"
 same "$M/data"
 echo more >"$M/data/more"
