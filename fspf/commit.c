@@ -14,6 +14,7 @@
 
 #include "fspf/commit.h"
 #include "fspf/commit_write.h"
+#include "fspf/rekey.h"
 #include "fspf/space_store.h"
 
 #define PASSES_MAX 3
@@ -128,8 +129,8 @@ static int renew_session(struct fspf_volume *v)
 
 	for (size_t i = 0; i < atomic_load(&v->nregions); i++)
 		if (v->regions[i]->sealer) /* one encrypted region's answer is that of all */
-			remaining = min_u64(remaining,
-					    crypto_sealer_remaining(v->regions[i]->sealer));
+			remaining =
+				min_u64(remaining, crypto_sealer_remaining(v->regions[i]->sealer));
 	return remaining < CRYPTO_SEALS_MAX / 2 ? crypto_sessions_begin(v->sessions) : 0;
 }
 
@@ -174,6 +175,8 @@ static int commit_once(struct fspf_volume *v, struct fspf_flusher *f, uint64_t d
 	if (r)
 		return r;
 	r = renew_session(v);
+	if (r == 0)
+		r = fspf_rekey_now(v);
 	if (r == 0)
 		r = flush_ahead(v, f);
 	if (r == 0)

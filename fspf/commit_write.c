@@ -32,6 +32,11 @@ static void describe_region(const struct fspf_region *region, struct fspf_region
 	memcpy(record->hash_key, region->hash_key, sizeof(record->hash_key));
 	if (region->key)
 		memcpy(record->key, region->key->b, sizeof(record->key));
+	record->old_sessions = region->old_sessions;
+	if (region->old_key)
+		memcpy(record->old_key, region->old_key->b, sizeof(record->old_key));
+	else
+		memset(record->old_key, 0, sizeof(record->old_key));
 }
 
 /* The session table will be written anew: its old blocks go with this commit, or with the one that

@@ -141,6 +141,11 @@ struct fspf_open_params {
 	const char *path;
 	const struct fspf_credential
 		*credential; /* NULL: authenticated regions alone, read-only (any, if keyless) */
+	/* Instead of it: keys of single regions (fspf_region_key), which are open then beside the
+	 * authenticated ones, read-only.  Where another region lies is a directory that nothing can
+	 * be looked up in (-EACCES). */
+	const struct fspf_credential *const *region_keys;
+	size_t nregion_keys;	    /* at most FSPF_REGIONS_MAX */
 	struct fspf_anchor *anchor; /* taken over, success or not; required */
 	bool read_only;
 	/* Nothing is stored: every region is ephemeral, and the volume's files are only read.  An
@@ -335,7 +340,8 @@ struct fspf_region_info {
 	enum fspf_protection protection;
 	char host[FSPF_HOST_MAX + 1]; /* kernel regions: the directory or file; else "" */
 	bool ephemeral, copy_up;
-	bool locked; /* encrypted, and its key was not given: nothing but that is known of it */
+	bool rotating; /* what it holds is being sealed again under a new key */
+	bool locked;   /* encrypted, and its key was not given: nothing but that is known of it */
 	uint16_t id;
 	struct crypto_digest
 		tag;	 /* of the last published state; zero for a region without any node */
@@ -375,6 +381,11 @@ MUST_CHECK int fspf_region_add(struct fspf_volume *v, const struct fspf_region_p
 /* What the volume demands (enum fspf_policy), from now on; committed and published.  -EPERM: a
  * region does not meet it. */
 MUST_CHECK int fspf_policy_set(struct fspf_volume *v, uint32_t policy, struct fspf_error *err);
+/* The key of the encrypted region at @prefix, to be given to somebody who shall read that region
+ * alone; @v is open (or peeked at) with the volume's key.  -ENOENT; -EINVAL: it is not encrypted;
+ * -EAGAIN: it is being rotated. */
+MUST_CHECK int fspf_region_key(struct fspf_volume *v, const char *prefix,
+			       struct fspf_credential **ret, struct fspf_error *err);
 
 /* A path from the root of the volume, through regions; symlinks are not followed.  Takes a
  * reference. */
@@ -460,6 +471,18 @@ MUST_CHECK int fspf_import(struct fspf_volume *v, const char *path, const char *
 /* The file or tree at @path to @destination on the host, which must not exist (or be an empty
  * directory). A damaged file is not written at all and reported; the rest is. */
 MUST_CHECK int fspf_export(struct fspf_volume *v, const char *path, const char *destination,
+			   const struct fspf_transfer *transfer, struct fspf_error *err);
+
+/*
+ * New keys for the encrypted regions (or for the one at @prefix, if not NULL): what they hold is
+ * sealed again, beside whatever else is done with the volume.  The new keys are published at the
+ * beginning; the old ones are gone when it returns 0.  Until then the volume has both and is like
+ * any other, and after a failure or a crash the next call goes on: it first ends what was begun,
+ * and then takes the regions that had no part in it.  -EPERM: there are snapshots; -EINVAL: the
+ * region is not encrypted; -EBUSY: under way in this process already; -EBADMSG: something is
+ * damaged.
+ */
+MUST_CHECK int fspf_rotate(struct fspf_volume *v, const char *prefix,
 			   const struct fspf_transfer *transfer, struct fspf_error *err);
 
 struct fspf_verify_result {

@@ -20,6 +20,7 @@
 #include "fspf/error.h"
 #include "fspf/inode.h"
 #include "fspf/inplace.h"
+#include "fspf/region_key.h"
 #include "fspf/scratch.h"
 
 #define DIRTY_DEFAULT (UINT64_C(256) << 20)
@@ -159,18 +160,26 @@ static int open_key(struct fspf_volume *v, const struct fspf_open_params *params
 	uint32_t slot;
 	int r;
 
+	r = fspf_region_keys_check(params, err);
+	if (r)
+		return r;
 	if (!v->header.keyed)
-		return params->credential ? fspf_fail(err, -EINVAL, "leave the key out",
-						      "the volume has no key: it holds "
-						      "authenticated regions alone")
-					  : 0;
+		return params->credential || params->nregion_keys
+			       ? fspf_fail(err, -EINVAL, "leave the key out",
+					   "the volume has no key: it holds "
+					   "authenticated regions alone")
+			       : 0;
 	if (!params->credential) {
 		if (v->read_only || v->ephemeral)
 			return 0;
-		return fspf_fail(err, -ENOKEY,
-				 "give --key-file, --passphrase-file or FSPF_KEY; authenticated "
-				 "regions can be read without",
-				 "the volume needs its key to be written");
+		return fspf_fail(
+			err, -ENOKEY,
+			params->nregion_keys
+				? "with the keys of single regions it is opened read-only (-o "
+				  "ro)"
+				: "give --key-file, --passphrase-file or FSPF_KEY; "
+				  "authenticated regions can be read without",
+			"the volume needs its key to be written");
 	}
 	r = fspf_keyslots_read(v->store, &slots, err);
 	return r ? r
@@ -185,10 +194,13 @@ struct candidates {
 	int error[2];
 };
 
-static void read_candidates(struct fspf_volume *v, struct candidates *c)
+static void read_candidates(struct fspf_volume *v, const struct fspf_open_params *params,
+			    struct candidates *c)
 {
-	const struct fspf_root_keys keys = {.volume = v->key};
+	struct crypto_key *room[FSPF_REGIONS_MAX];
+	struct fspf_root_keys keys = fspf_region_keys_of(params, room);
 
+	keys.volume = v->key;
 	for (unsigned i = 0; i < 2; i++)
 		c->error[i] =
 			fspf_root_read(v->store, &v->header, &keys, i, &c->root[i], &c->tag[i]);
@@ -286,8 +298,10 @@ static int open_root(struct fspf_volume *v, const struct fspf_open_params *param
 	struct candidates c = {0};
 	int r;
 
-	read_candidates(v, &c);
+	read_candidates(v, params, &c);
 	r = choose(v, params, &c, err);
+	if (r == 0)
+		r = fspf_region_keys_used(v->root, params, err);
 	fspf_root_free(c.root[0]);
 	fspf_root_free(c.root[1]);
 	return r;
@@ -315,6 +329,11 @@ static int open_regions(struct fspf_volume *v, struct fspf_error *err)
 		if (r == 0)
 			atomic_store(&v->nregions, i + 1);
 	}
+	if (r == 0 && v->root->nregions == 0)
+		return fspf_fail(
+			err, -ENOKEY,
+			"give --key-file, --passphrase-file, FSPF_KEY or --region-key-file",
+			"nothing of the volume can be read without a key");
 	if (r == 0)
 		r = fspf_regions_attach(v);
 	return r ? fspf_fail(err, r, NULL, "cannot open the volume's regions: %s", strerror(-r))

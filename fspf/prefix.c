@@ -16,7 +16,7 @@
 #include "fspf/error.h"
 #include "fspf/host.h"
 #include "fspf/inode.h"
-#include "fspf/volume.h"
+#include "fspf/locked.h"
 
 int fspf_prefix_normalise(const char *path, char ret[static FSPF_PREFIX_MAX + 1])
 {
@@ -128,8 +128,7 @@ static struct fspf_region *around(struct fspf_volume *v, const struct fspf_regio
 	return best;
 }
 
-/* One component of @path into @name; what follows. */
-static const char *next_name(const char *path, char name[static FSPF_NAME_MAX + 1])
+const char *fspf_prefix_name(const char *path, char name[static FSPF_NAME_MAX + 1])
 {
 	size_t n = strcspn(path, "/");
 
@@ -141,21 +140,27 @@ static const char *next_name(const char *path, char name[static FSPF_NAME_MAX + 
 	return path + strspn(path, "/");
 }
 
-/* Walk @rest from the top of @outer, pinning each directory; the last one is covered by @region. */
+/* Walk *rest from the top of @outer, pinning each directory; the last one is covered by @region.
+ * -EACCES: before that, a locked region's place; *rest is what would be in it. */
 static int attach(struct fspf_volume *v, struct fspf_region *region, struct fspf_region *outer,
-		  const char *rest)
+		  const char **rest)
 {
 	struct fspf_dirent_item d = {.object = FSPF_OBJECT_ROOT};
 	char name[FSPF_NAME_MAX + 1];
+	bool locked = false;
 	int r = 0;
 
-	while (*rest && r == 0) {
-		rest = next_name(rest, name);
-		if (!rest)
+	while (**rest && r == 0) {
+		*rest = fspf_prefix_name(*rest, name);
+		if (!*rest)
 			return -EBADMSG;
 		r = fspf_dir_find(outer, d.object, name, &d, NULL);
 		if (r == 0)
 			r = pin(v, outer, d.object);
+		if (r == 0 && **rest)
+			r = fspf_is_locked_at(outer, d.object, &locked);
+		if (r == 0 && locked)
+			return -EACCES;
 	}
 	if (r)
 		return r == -ENOENT ? -EBADMSG : r;
@@ -175,11 +180,47 @@ static bool is_seen(const struct fspf_region *region)
 static int cover(const struct fspf_region *region, const struct fspf_region *outer,
 		 const char *rest)
 {
-	int r = is_seen(region) ? fspf_host_cover(outer->passed, rest,
-						  fspf_ino(region, FSPF_OBJECT_ROOT))
-				: 0;
+	int r = is_seen(region)
+			? fspf_host_cover(outer->passed, rest, fspf_ino(region, FSPF_OBJECT_ROOT))
+			: 0;
 
 	return r == -EEXIST ? 0 : r; /* it was covered when another region was attached */
+}
+
+/* A stub in the place of the locked region in which @rest of the region's prefix lies. */
+static int bridge(struct fspf_volume *v, const struct fspf_region *region, const char *rest)
+{
+	char prefix[FSPF_PREFIX_MAX + 1];
+	struct fspf_region *stub;
+	size_t len = (size_t)(rest - region->prefix);
+
+	memcpy(prefix, region->prefix, len);
+	prefix[len > 1 ? len - 1 : len] = 0;
+	return fspf_stub_new(v, prefix, &stub);
+}
+
+static int attach_region(struct fspf_volume *v, struct fspf_region *region)
+{
+	int r = 0;
+
+	while (r == 0) {
+		const char *rest = region->prefix + 1;
+		struct fspf_region *outer = around(v, region, &rest);
+
+		if (outer && outer->passed)
+			return cover(region, outer, rest);
+		if (outer && !outer->tree)
+			return 0; /* the host does not have it, or it is not asked */
+		if (outer && outer->stub)
+			r = fspf_stub_way(outer, rest);
+		if (r == 0)
+			r = outer ? attach(v, region, outer, &rest) : -EACCES;
+		if (r == -EACCES)
+			r = bridge(v, region, rest);
+		else
+			return r;
+	}
+	return r;
 }
 
 int fspf_regions_attach(struct fspf_volume *v)
@@ -187,18 +228,15 @@ int fspf_regions_attach(struct fspf_volume *v)
 	int r = 0;
 
 	for (size_t i = 0; i < atomic_load(&v->nregions) && r == 0; i++) {
-		const char *rest = NULL;
-		struct fspf_region *outer = around(v, v->regions[i], &rest);
+		struct fspf_region *region = v->regions[i];
 
-		if (outer && outer->passed)
-			r = cover(v->regions[i], outer, rest);
-		else if (outer && !v->regions[i]->cover && outer->tree && is_seen(v->regions[i]))
-			r = attach(v, v->regions[i], outer, rest);
+		if (strcmp(region->prefix, "/") && !region->cover && is_seen(region))
+			r = attach_region(v, region);
 		/* A damaged way there makes the region unreachable by name, not the rest unusable.
 		 */
 		if (r == -EBADMSG) {
 			fspf_report_text(v, r, "damaged: the way to region %s cannot be read",
-					 v->regions[i]->prefix);
+					 region->prefix);
 			r = 0;
 		}
 	}
@@ -222,10 +260,12 @@ int fspf_resolve(struct fspf_volume *v, const char *path, struct fspf_attr *ret)
 	while (r == 0 && *rest) {
 		uint64_t parent = at.ino;
 
-		rest = next_name(rest, name);
+		rest = fspf_prefix_name(rest, name);
 		r = rest ? fspf_lookup(v, parent, name, &at) : -ENAMETOOLONG;
 		fspf_forget(v, parent, 1);
 	}
+	if (r == -EACCES) /* nothing but a locked region refuses */
+		r = -ENOKEY;
 	if (r == 0)
 		*ret = at;
 	return r;

@@ -12,6 +12,7 @@
 #include "fspf/create.h"
 #include "fspf/dir.h"
 #include "fspf/error.h"
+#include "fspf/locked.h"
 
 /* The region's top is a file. */
 static bool is_file(const struct fspf_region_params *p)

@@ -77,19 +77,24 @@ int daemon_service_open(struct daemon_service *s)
 		.report_ctx = s->daemon.log,
 	};
 	struct fspf_credential *credential = NULL;
+	struct region_keys keys;
 	struct fspf_error err;
-	int status = common_credential(o->command, &o->common, &credential);
+	int status = common_region_keys(o->command, &o->common, &keys);
 
+	if (status == EXIT_DONE)
+		status = common_credential(o->command, &o->common, &credential);
 	if (status == EXIT_DONE)
 		status = common_anchor(o->command, &o->common, o->read_only || o->ephemeral,
 				       ANCHOR_REQUIRED, &params.anchor);
 	if (status == EXIT_DONE) {
 		s->pinned = strcmp(params.anchor->ops->name, "pinned") == 0;
 		params.credential = credential;
+		use_region_keys(&keys, &params);
 		if (fspf_open(&params, &s->daemon.volume, &err) < 0)
 			status = print_failure(&err);
 	}
 	fspf_credential_free(credential);
+	free_region_keys(&keys);
 	return status;
 }
 

@@ -19,7 +19,7 @@ const struct command command_show = {
 	.notes =
 		"Works without a key (of encrypted regions it then shows only that they are there)\n"
 		"and while the volume is mounted.\n",
-	.takes = TAKES_KEY | TAKES_ANCHOR | TAKES_JSON,
+	.takes = TAKES_KEY | TAKES_REGION_KEY | TAKES_ANCHOR | TAKES_JSON,
 	.arguments_min = 1,
 	.arguments_max = 1,
 	.run = cmd_show,
@@ -52,6 +52,7 @@ static json_t *region_json(const struct fspf_region_info *region)
 			json_object_set_new(json, "kernel", json_name(region->host));
 		json_object_set_new(json, "ephemeral", json_boolean(region->ephemeral));
 		json_object_set_new(json, "copy_up", json_boolean(region->copy_up));
+		json_object_set_new(json, "rotating", json_boolean(region->rotating));
 		json_object_set_new(json, "tag", json_tag(&region->tag));
 		json_object_set_new(json, "files", json_number(region->files));
 		json_object_set_new(json, "bytes", json_number(region->blocks * FSPF_BLOCK_SIZE));
@@ -162,7 +163,9 @@ static void print_region(const struct fspf_region_info *region)
 		       protection_name(region->protection),
 		       region->protection == FSPF_NOT_PROTECTED ? "-" : hex,
 		       (unsigned long long)region->files, size, prefix,
-		       region->ephemeral ? " (ephemeral)" : "");
+		       region->ephemeral  ? " (ephemeral)"
+		       : region->rotating ? " (rotating)"
+					  : "");
 		print_host(region);
 	}
 }
@@ -176,7 +179,7 @@ static int print_all(const struct facts *f)
 	for (size_t i = 0; i < f->count; i++)
 		print_region(&f->region[i]);
 	if (!f->info.opened)
-		printf("  encrypted ones are not shown without the key\n");
+		printf("  of locked ones nothing is known without their keys\n");
 	return EXIT_DONE;
 }
 

@@ -53,6 +53,13 @@ static void add_common_rows(struct rows *rows, unsigned takes, struct common_opt
 		 .help = "the passphrase, the file's first line; - is standard input",
 		 .text = &o->passphrase_file},
 		{0}};
+	const struct command_option region_key[] = {
+		{.name = "region-key-file",
+		 .value = "FILE",
+		 .help = "the key of one region (`fspf key export-region`), instead;\n"
+			 "may be given for several regions",
+		 .values = &o->region_key_files},
+		{0}};
 	const struct command_option anchor[] = {
 		{.name = "tag",
 		 .value = "HEX",
@@ -75,6 +82,7 @@ static void add_common_rows(struct rows *rows, unsigned takes, struct common_opt
 		{.name = "help", .help = "print this text", .flag = &rows->help}, {0}};
 
 	add_rows(rows, takes & TAKES_KEY ? key : NULL);
+	add_rows(rows, takes & TAKES_REGION_KEY ? region_key : NULL);
 	add_rows(rows, takes & TAKES_ANCHOR ? anchor : NULL);
 	add_rows(rows, takes & TAKES_JSON ? json : NULL);
 	add_rows(rows, help);
