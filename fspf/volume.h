@@ -82,6 +82,8 @@ struct fspf_volume {
 	/* The last committed state; changed by the committer alone, under state_lock. */
 	pthread_mutex_t state_lock;
 	struct fspf_root *root;
+	struct fspf_root *replaced; /* published, and left with the first commit: see
+				       fspf/snapshot.h; else NULL */
 	struct crypto_digest tag;
 	struct crypto_digest base; /* the tag from which this open started */
 	unsigned slot;		   /* where it lies */
@@ -161,6 +163,7 @@ struct fspf_region *fspf_region_at(struct fspf_volume *v, const char *path, cons
 MUST_CHECK int fspf_region_open(struct fspf_volume *v, const struct fspf_region_record *record,
 				struct fspf_region **ret);
 struct fspf_region *fspf_region_free(struct fspf_region *region);
+void fspf_region_describe(const struct fspf_region_record *record, struct fspf_region_info *ret);
 
 /* Find each region's covering directory and pin the way to it; after all are open.  -EBADMSG. */
 MUST_CHECK int fspf_regions_attach(struct fspf_volume *v);
