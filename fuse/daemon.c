@@ -83,6 +83,7 @@ static int open_volume(struct life *l)
 	struct fspf_open_params params = {
 		.path = o->volume,
 		.read_only = o->read_only,
+		.snapshot = o->common.snapshot,
 		.recover = o->common.recover,
 		.dirty_max = o->dirty_max,
 		.node_cache = o->node_cache,
@@ -95,8 +96,8 @@ static int open_volume(struct life *l)
 	int status = common_credential(o->command, &o->common, &credential);
 
 	if (status == EXIT_DONE)
-		status = common_anchor(o->command, &o->common, o->read_only, ANCHOR_REQUIRED,
-				       &params.anchor);
+		status = common_anchor(o->command, &o->common, o->read_only || o->common.snapshot,
+				       ANCHOR_REQUIRED, &params.anchor);
 	if (status == EXIT_DONE) {
 		l->pinned = strcmp(params.anchor->ops->name, "pinned") == 0;
 		params.credential = credential;

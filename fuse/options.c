@@ -43,6 +43,7 @@ static const struct row {
 	{"tag_file", TEXT, AT(common.tag_file), false},
 	{"no_rollback_protection", SET, AT(common.no_rollback_protection), false},
 	{"recover", SET, AT(common.recover), false},
+	{"snapshot", TEXT, AT(common.snapshot), false},
 	{"commit", SECONDS, AT(commit_interval_ms), false},
 	{"dirty_max", SIZE, AT(dirty_max), false},
 	{"node_cache", SIZE, AT(node_cache), false},

@@ -33,6 +33,7 @@ enum command_takes {
 	TAKES_ANCHOR = 1 << 1,	   /* --tag, --tag-file, --no-rollback-protection, --recover */
 	TAKES_JSON = 1 << 2,	   /* --json */
 	TAKES_SUBCOMMAND = 1 << 3, /* options end at the first argument */
+	TAKES_SNAPSHOT = 1 << 4,   /* --snapshot */
 };
 
 struct command {
@@ -46,7 +47,7 @@ struct command {
 };
 
 extern const struct command command_keygen, command_create, command_addr, command_addf, command_tag,
-	command_show, command_verify, command_export, command_key;
+	command_show, command_verify, command_export, command_key, command_snapshot;
 
 /* In fuse/: the daemon's commands, and `mount.fuse.fspf VOLUME MOUNTPOINT [-o OPTIONS]` as mount(8)
  * calls it (also `fspf VOLUME MOUNTPOINT -o OPTIONS`, as mount.fuse(8) does); argv[0] is the
@@ -64,6 +65,7 @@ struct common_options {
 	const char *passphrase_file;
 	const char *tag;
 	const char *tag_file;
+	const char *snapshot; /* common_open() opens it instead of the volume's own state */
 	bool no_rollback_protection;
 	bool recover;
 	bool json;

@@ -7,6 +7,7 @@
 #include "fspf/cmd/cmd.h"
 #include "fspf/cmd/json.h"
 #include "fspf/cmd/slots.h"
+#include "fspf/cmd/snapshots.h"
 #include "fspf/error.h"
 #include "fspf/store.h"
 
@@ -19,7 +20,7 @@ const struct command command_show = {
 	.notes =
 		"Works without a key (of encrypted regions it then shows only that they are there)\n"
 		"and while the volume is mounted.\n",
-	.takes = TAKES_KEY | TAKES_ANCHOR | TAKES_JSON,
+	.takes = TAKES_KEY | TAKES_ANCHOR | TAKES_SNAPSHOT | TAKES_JSON,
 	.arguments_min = 1,
 	.arguments_max = 1,
 	.run = cmd_show,
@@ -29,6 +30,8 @@ struct facts {
 	struct fspf_info info;
 	struct fspf_region_info region[FSPF_REGIONS_MAX];
 	size_t count;
+	struct fspf_snapshot_info snapshot[FSPF_SNAPSHOTS_MAX];
+	size_t nsnapshots;
 };
 
 static void volume_id_hex(const struct fspf_info *info, char ret[static 33])
@@ -93,6 +96,8 @@ static json_t *facts_json(const struct facts *f)
 	for (size_t i = 0; i < f->count; i++)
 		json_array_append_new(regions, region_json(&f->region[i]));
 	json_object_set_new(json, "regions", regions);
+	json_object_set_new(json, "snapshots",
+			    if_opened(info, snapshots_json(f->snapshot, f->nsnapshots)));
 	return json;
 }
 
@@ -146,6 +151,10 @@ static int print_all(const struct facts *f)
 	printf("regions\n");
 	for (size_t i = 0; i < f->count; i++)
 		print_region(&f->region[i]);
+	if (f->nsnapshots) {
+		printf("snapshots\n");
+		print_snapshots("  ", f->snapshot, f->nsnapshots);
+	}
 	if (!f->info.opened)
 		printf("  encrypted ones are not shown without the key\n");
 	return EXIT_DONE;
@@ -154,12 +163,14 @@ static int print_all(const struct facts *f)
 static int show(const struct invocation *in)
 {
 	struct fspf_volume *v = NULL;
-	struct facts facts = {.count = 0};
+	static struct facts facts; /* some 200 KiB */
 	int status = common_open(&command_show, &in->common, in->argv[0], OPEN_PEEK, &v);
 
 	if (!status) {
 		fspf_info(v, &facts.info);
 		fspf_regions(v, facts.region, &facts.count);
+		if (fspf_snapshots(v, facts.snapshot, &facts.nsnapshots))
+			facts.nsnapshots = 0; /* not known without the key */
 		status = in->common.json ? print_json(facts_json(&facts)) : print_all(&facts);
 		status = close_volume(v, status);
 	}

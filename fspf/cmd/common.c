@@ -151,6 +151,7 @@ int common_open(const struct command *command, const struct common_options *o, c
 		.read_only = true,
 		.peek = mode == OPEN_PEEK,
 		.recover = o->recover,
+		.snapshot = o->snapshot,
 	};
 	struct fspf_credential *credential = NULL;
 	int status = common_credential(command, o, &credential);

@@ -16,7 +16,7 @@
 static const struct command *const commands[] = {
 	&command_keygen, &command_create, &command_addr, &command_addf,
 	&command_mount,	 &command_umount, &command_tag,	 &command_show,
-	&command_verify, &command_export, &command_key,
+	&command_verify, &command_export, &command_key,	 &command_snapshot,
 };
 
 static const struct command *find_command(const char *name)
