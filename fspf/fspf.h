@@ -144,7 +144,8 @@ struct fspf_open_params {
 		*credential; /* NULL: authenticated regions alone, read-only (any, if keyless) */
 	struct fspf_anchor *anchor; /* taken over, success or not; required */
 	bool read_only;
-	bool peek; /* read-only and without a lock: fspf_tag and fspf_regions alone may be used */
+	bool peek;	      /* read-only and without a lock: fspf_tag, fspf_regions, fspf_info and
+				 fspf_snapshots	    alone may be used */
 	const char *snapshot; /* this one's state instead of the volume's own, read-only; its tag is
 				 fspf_tag() */
 	bool restore; /* fspf_snapshot_restore() sets it: the snapshot's state becomes the volume's

@@ -208,6 +208,7 @@ int fspf_snapshot_restore(const struct fspf_open_params *params, const char *nam
 	struct fspf_volume *v = NULL;
 	int r;
 
+	open.read_only = open.peek = false;
 	open.snapshot = name;
 	open.restore = true;
 	open.commit_interval_ms = UINT32_MAX;
