@@ -221,6 +221,95 @@ static void test_restore_takes_regions_away(void **state)
 	world_free(&w, false);
 }
 
+/* ---- faults ---- */
+
+struct fault {
+	enum store_fake_op op;
+	int error;
+};
+
+static int make_b(struct fspf_volume *v, struct fspf_error *err)
+{
+	return fspf_snapshot_create(v, "b", NULL, err);
+}
+
+static int delete_a(struct fspf_volume *v, struct fspf_error *err)
+{
+	return fspf_snapshot_delete(v, "a", err);
+}
+
+/* The one that stays has its file; where none is left, nothing is in use for it. */
+static void check_file_of(struct world *w, const char *name)
+{
+	const struct fspf_snapshot *s = fspf_snapshot_find(w->v->root, name);
+	struct fspf_volume *view = NULL;
+	struct fspf_attr attr;
+
+	if (!s)
+		return;
+	assert_int_equal(fspf_snapshot_view(w->v, s, &view), 0);
+	assert_int_equal(fspf_lookup(view, FSPF_ROOT, name, &attr), 0);
+	fspf_forget(view, attr.ino, 1);
+	fspf_snapshot_view_free(view);
+}
+
+/* The @n-th call of its kind fails in the middle of @change; false: there were not so many. */
+static bool fails_at(const struct fault *fault, uint64_t n,
+		     int (*change)(struct fspf_volume *, struct fspf_error *))
+{
+	struct store_fake *whole;
+	struct fspf_error err;
+	struct world w;
+	int r;
+
+	begin_case(&w, 0);
+	(void)new_file(w.v, "a", 1 << 20, 1);
+	must(fspf_snapshot_create(w.v, "a", NULL, &err), &err);
+	assert_int_equal(fspf_unlink(w.v, FSPF_ROOT, "a"), 0);
+	(void)new_file(w.v, "b", 1 << 20, 2);
+	w.expects_damage = true; /* a volume that fails says so */
+	store_fake_fail_at(w.disk, fault->op, n, fault->error);
+	r = change(w.v, &err);
+	store_fake_fail_at(w.disk, fault->op, 0, 0);
+	if (!atomic_load(&w.v->failed))
+		sound(&w);
+	world_abandon(&w);
+	whole = store_fake_clone(w.disk); /* a barrier that failed once goes on failing */
+	store_fake_free(w.disk);
+	w.disk = whole;
+	w.expects_damage = false;
+	world_open(&w, false);
+	sound(&w);
+	check_file_of(&w, "a");
+	check_file_of(&w, "b");
+	world_close(&w);
+	world_open(&w, false);
+	sound(&w);
+	world_free(&w, false);
+	return r != 0;
+}
+
+/* Whatever call fails: before or after, nothing lost, nothing left behind. */
+static void test_faults(void **state)
+{
+	static const struct fault fault[] = {
+		{STORE_FAKE_WRITE, -EIO},   {STORE_FAKE_WRITE, -ENOSPC},
+		{STORE_FAKE_BARRIER, -EIO}, {STORE_FAKE_RESERVE, -ENOSPC},
+		{STORE_FAKE_RESERVE, -EIO}, {STORE_FAKE_READ, -EIO},
+	};
+	unsigned failed = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(fault); i++) {
+		for (uint64_t n = 1; n < 24; n++)
+			failed += fails_at(&fault[i], n, make_b);
+		for (uint64_t n = 1; n < 24; n++)
+			failed += fails_at(&fault[i], n, delete_a);
+	}
+	printf("%u failed\n", failed);
+	assert_true(failed > 20);
+}
+
 /* ---- beside operations ---- */
 
 #define WRITERS 3
@@ -324,6 +413,7 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_restore_takes_regions_away),
+		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_beside_operations),
 	};
 
