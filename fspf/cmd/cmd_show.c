@@ -103,7 +103,7 @@ static json_t *facts_json(const struct facts *f)
 
 /* ---- for people ---- */
 
-static void print_facts(const struct fspf_info *info)
+static void print_facts(const struct fspf_info *info, bool kept)
 {
 	char size[FORMAT_SIZE_MAX], id[33], hex[CRYPTO_DIGEST_HEX];
 
@@ -116,7 +116,9 @@ static void print_facts(const struct fspf_info *info)
 	printf("generation  %llu\n", (unsigned long long)info->generation);
 	if (info->opened) {
 		format_size(info->bytes_used, size);
-		printf("state       %s\n", info->clean ? "closed" : "in use, or was not closed");
+		printf("state       %s\n", kept		 ? "kept"
+					   : info->clean ? "closed"
+							 : "in use, or was not closed");
 		printf("used        %s\n", size);
 	}
 	printf("sessions    %u\n", info->sessions);
@@ -143,9 +145,9 @@ static void print_region(const struct fspf_region_info *region)
 	}
 }
 
-static int print_all(const struct facts *f)
+static int print_all(const struct facts *f, bool kept)
 {
-	print_facts(&f->info);
+	print_facts(&f->info, kept);
 	printf("key slots\n");
 	print_key_slots(f->info.slots);
 	printf("regions\n");
@@ -171,7 +173,8 @@ static int show(const struct invocation *in)
 		fspf_regions(v, facts.region, &facts.count);
 		if (fspf_snapshots(v, facts.snapshot, &facts.nsnapshots))
 			facts.nsnapshots = 0; /* not known without the key */
-		status = in->common.json ? print_json(facts_json(&facts)) : print_all(&facts);
+		status = in->common.json ? print_json(facts_json(&facts))
+					 : print_all(&facts, in->common.snapshot);
 		status = close_volume(v, status);
 	}
 	return status;
