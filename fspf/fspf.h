@@ -58,6 +58,7 @@
 #define FSPF_SIZE_MIN (UINT64_C(16) << 20) /* bytes: the smallest volume limit */
 #define FSPF_LINK_MAX 65000u
 #define FSPF_SNAPSHOT_NAME_MAX 255u /* bytes */
+#define FSPF_SNAPSHOTS_MAX 128u	    /* and as many as fit the root record */
 
 struct fspf_volume;
 
@@ -148,16 +149,21 @@ struct fspf_open_params {
 	size_t nregion_keys;	    /* at most FSPF_REGIONS_MAX */
 	struct fspf_anchor *anchor; /* taken over, success or not; required */
 	bool read_only;
+	bool peek; /* read-only and without a lock: fspf_tag, fspf_regions, fspf_info and
+		      fspf_snapshots	    alone may be used */
 	/* Nothing is stored: every region is ephemeral, and the volume's files are only read.  An
 	 * encrypted volume can be opened so without its key, as far as that is read-only too. */
 	bool ephemeral;
 	const char *scratch_dir; /* for ephemeral regions' changes; NULL: /var/tmp or another */
 	bool authoring; /* by a tool that builds regions: what is ephemeral or in place when mounted
 			   is written to the volume */
-	bool peek; /* read-only and without a lock: fspf_tag and fspf_regions alone may be used */
-	bool recover;	     /* accept a newer state that provably descends from the anchored one */
-	uint64_t dirty_max;  /* bytes of dirty data; 0: 256 MiB */
-	uint64_t node_cache; /* bytes of clean nodes; 0: 64 MiB */
+	const char *snapshot; /* this one's state instead of the volume's own, read-only; its tag is
+				 fspf_tag() */
+	bool restore; /* fspf_snapshot_restore() sets it: the snapshot's state becomes the volume's
+		       */
+	bool recover; /* accept a newer state that provably descends from the anchored one */
+	uint64_t dirty_max;	     /* bytes of dirty data; 0: 256 MiB */
+	uint64_t node_cache;	     /* bytes of clean nodes; 0: 64 MiB */
 	uint32_t commit_interval_ms; /* 0: 5000; UINT32_MAX: never by time */
 	fspf_report_fn *report;	     /* may be NULL */
 	void *report_ctx;
@@ -386,6 +392,50 @@ MUST_CHECK int fspf_policy_set(struct fspf_volume *v, uint32_t policy, struct fs
  * -EAGAIN: it is being rotated. */
 MUST_CHECK int fspf_region_key(struct fspf_volume *v, const char *prefix,
 			       struct fspf_credential **ret, struct fspf_error *err);
+/* ---- snapshots
+ * ----------------------------------------------------------------------------------------------
+ */
+
+struct fspf_snapshot_info {
+	char name[FSPF_SNAPSHOT_NAME_MAX + 1];
+	struct timespec time;	  /* at which it was made */
+	uint64_t generation;	  /* of the state that it keeps */
+	struct crypto_digest tag; /* of that state */
+};
+
+/* In the order in which they were made.  -ENOKEY: the volume's key was not given. */
+MUST_CHECK int fspf_snapshots(struct fspf_volume *v,
+			      struct fspf_snapshot_info ret[static FSPF_SNAPSHOTS_MAX],
+			      size_t *ret_count);
+
+/*
+ * Keep the state of this instant under @name, 1 to 255 bytes without '/' and control characters;
+ * @ret_tag (may be NULL) is its tag, with which the volume is published in passing.  Operations go
+ * on meanwhile; it costs two commits.  -EEXIST; -EINVAL, the name; -ENOSPC: no space, or the
+ * volume has as many snapshots as it can.
+ */
+MUST_CHECK int fspf_snapshot_create(struct fspf_volume *v, const char *name,
+				    struct crypto_digest *ret_tag, struct fspf_error *err);
+
+/*
+ * Give up a snapshot, and the blocks that nobody else reaches, which are free with the commit
+ * after it.  All trees are read for that; operations go on meanwhile, but those that wait for
+ * durability wait for it too.  -ENOENT; -EBADMSG: the volume itself is damaged.
+ */
+MUST_CHECK int fspf_snapshot_delete(struct fspf_volume *v, const char *name,
+				    struct fspf_error *err);
+
+/*
+ * Open the volume as @params say (their anchor is taken over), make the state of snapshot @name its
+ * state, publish that under a new tag, and close it.  The state before is gone, unless it is
+ * another snapshot's; the snapshots stay.  Regions that were added since disappear: @ret_gone.
+ * Nobody else can have the volume open: -EBUSY.  -ENOENT; -EPERM: the volume's policy.  A failure
+ * leaves the volume as it was.
+ */
+MUST_CHECK int fspf_snapshot_restore(const struct fspf_open_params *params, const char *name,
+				     struct fspf_region_info ret_gone[static FSPF_REGIONS_MAX],
+				     size_t *ret_ngone, struct crypto_digest *ret_tag,
+				     struct fspf_error *err);
 
 /* A path from the root of the volume, through regions; symlinks are not followed.  Takes a
  * reference. */

@@ -218,7 +218,7 @@ struct fspf_region *fspf_region_of(struct fspf_volume *v, uint64_t ino)
 	return NULL;
 }
 
-static void describe(const struct fspf_region_record *record, struct fspf_region_info *ret)
+void fspf_region_describe(const struct fspf_region_record *record, struct fspf_region_info *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	memcpy(ret->prefix, record->prefix, sizeof(ret->prefix));
@@ -240,7 +240,7 @@ void fspf_regions(struct fspf_volume *v, struct fspf_region_info ret[static FSPF
 
 	pthread_mutex_lock(&v->state_lock);
 	for (; n < v->root->nregions; n++)
-		describe(&v->root->region[n], &ret[n]);
+		fspf_region_describe(&v->root->region[n], &ret[n]);
 	for (; n < v->root->public_regions + v->root->capsules; n++)
 		ret[n] = (struct fspf_region_info){.protection = FSPF_ENCRYPTED, .locked = true};
 	pthread_mutex_unlock(&v->state_lock);

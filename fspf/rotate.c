@@ -29,7 +29,7 @@ bool fspf_is_rotating(struct fspf_volume *v)
  * again. */
 static bool can_rotate(const struct fspf_region *region)
 {
-	return region->protection == FSPF_ENCRYPTED && !(region->flags & FSPF_REGION_EPHEMERAL);
+	return region->protection == FSPF_ENCRYPTED && !fspf_region_is_ephemeral(region);
 }
 
 /* Those that have two keys already, or those that still need a new one: not in @had. */
@@ -84,7 +84,7 @@ static int check(struct fspf_volume *v, const char *prefix, struct fspf_error *e
 {
 	uint32_t snapshots;
 
-	if (v->read_only)
+	if (v->read_only || v->ephemeral)
 		return fspf_fail(err, -EROFS, NULL, "the volume is open read-only");
 	if (!v->key)
 		return fspf_fail(err, -EINVAL, NULL,

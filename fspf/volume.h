@@ -66,7 +66,7 @@ struct fspf_region {
 	uint8_t identity[MERKLE_IDENTITY_SIZE];
 	struct crypto_sealer *sealer;
 	struct merkle_store store;
-	struct merkle_tree *tree;  /* NULL: all of it is a host's */
+	struct merkle_tree *tree; /* NULL: all of it is a host's */
 	struct fspf_host *passed; /* which serves it; NULL: or cannot be reached */
 	atomic_uint_fast64_t next_object, files, blocks, unwritten;
 	struct merkle_ptr root; /* as last committed */
@@ -106,6 +106,8 @@ struct fspf_volume {
 	/* The last committed state; changed by the committer alone, under state_lock. */
 	pthread_mutex_t state_lock;
 	struct fspf_root *root;
+	struct fspf_root *replaced; /* published, and left with the first commit: see
+				       fspf/snapshot.h; else NULL */
 	struct crypto_digest tag;
 	struct crypto_digest base; /* the tag from which this open started */
 	unsigned slot;		   /* where it lies */
@@ -202,6 +204,7 @@ struct fspf_region *fspf_region_at(struct fspf_volume *v, const char *path, cons
 MUST_CHECK int fspf_region_open(struct fspf_volume *v, const struct fspf_region_record *record,
 				struct fspf_region **ret);
 struct fspf_region *fspf_region_free(struct fspf_region *region);
+void fspf_region_describe(const struct fspf_region_record *record, struct fspf_region_info *ret);
 
 /* -EPERM: some region does not meet @policy.  (fspf/policy.c) */
 MUST_CHECK int fspf_policy_check(struct fspf_volume *v, uint32_t policy, struct fspf_error *err);

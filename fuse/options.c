@@ -48,6 +48,7 @@ static const struct row {
 	{"ephemeral", SET, AT(ephemeral), false},
 	{"scratch", TEXT, AT(scratch), false},
 	{"on_violation", TEXT, AT(on_violation), false},
+	{"snapshot", TEXT, AT(common.snapshot), false},
 	{"commit", SECONDS, AT(commit_interval_ms), false},
 	{"dirty_max", SIZE, AT(dirty_max), false},
 	{"node_cache", SIZE, AT(node_cache), false},

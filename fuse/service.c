@@ -69,6 +69,7 @@ int daemon_service_open(struct daemon_service *s)
 		.read_only = o->read_only,
 		.ephemeral = o->ephemeral,
 		.scratch_dir = o->scratch,
+		.snapshot = o->common.snapshot,
 		.recover = o->common.recover,
 		.dirty_max = o->dirty_max,
 		.node_cache = o->node_cache,
@@ -84,7 +85,8 @@ int daemon_service_open(struct daemon_service *s)
 	if (status == EXIT_DONE)
 		status = common_credential(o->command, &o->common, &credential);
 	if (status == EXIT_DONE)
-		status = common_anchor(o->command, &o->common, o->read_only || o->ephemeral,
+		status = common_anchor(o->command, &o->common,
+				       o->read_only || o->ephemeral || o->common.snapshot,
 				       ANCHOR_REQUIRED, &params.anchor);
 	if (status == EXIT_DONE) {
 		s->pinned = strcmp(params.anchor->ops->name, "pinned") == 0;

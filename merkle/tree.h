@@ -193,6 +193,9 @@ void merkle_thaw(struct merkle_tree *t);
  */
 struct merkle_walk {
 	void *ctx;
+	/* Before a node is read, with the range that it is for: 1 passes by it and all below it. */
+	int (*enter)(void *ctx, const struct merkle_ptr *ptr, const struct merkle_key *first,
+		     const struct merkle_key *last);
 	int (*node)(void *ctx, const struct merkle_ptr *ptr,
 		    const void *plain); /* before what is below it */
 	int (*item)(void *ctx, const struct merkle_key *key, const void *value, size_t len);

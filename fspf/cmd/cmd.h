@@ -34,6 +34,7 @@ enum command_takes {
 	TAKES_JSON = 1 << 2,	   /* --json */
 	TAKES_SUBCOMMAND = 1 << 3, /* options end at the first argument */
 	TAKES_REGION_KEY = 1 << 4, /* --region-key-file */
+	TAKES_SNAPSHOT = 1 << 5,   /* --snapshot */
 };
 
 struct command {
@@ -47,7 +48,7 @@ struct command {
 };
 
 extern const struct command command_keygen, command_create, command_addr, command_addf, command_tag,
-	command_show, command_verify, command_export, command_key, command_policy;
+	command_show, command_verify, command_export, command_key, command_policy, command_snapshot;
 
 /* In fuse/: the daemon's commands, and `mount.fuse.fspf VOLUME MOUNTPOINT [-o OPTIONS]` as mount(8)
  * calls it (also `fspf VOLUME MOUNTPOINT -o OPTIONS`, as mount.fuse(8) does); argv[0] is the
@@ -75,6 +76,7 @@ struct common_options {
 	struct option_values region_key_files;
 	const char *tag;
 	const char *tag_file;
+	const char *snapshot; /* common_open() opens it instead of the volume's own state */
 	bool no_rollback_protection;
 	bool recover;
 	bool json;

@@ -199,6 +199,7 @@ int common_open(const struct command *command, const struct common_options *o, c
 		.read_only = true,
 		.peek = mode == OPEN_PEEK,
 		.recover = o->recover,
+		.snapshot = o->snapshot,
 	};
 	struct fspf_credential *credential = NULL;
 	struct region_keys keys;

@@ -76,6 +76,12 @@ static void add_common_rows(struct rows *rows, unsigned takes, struct common_opt
 		 .help = "accept a newer state that provably descends from the tag's",
 		 .flag = &o->recover},
 		{0}};
+	const struct command_option snapshot[] = {
+		{.name = "snapshot",
+		 .value = "NAME",
+		 .help = "the state that this snapshot keeps, instead of the newest",
+		 .text = &o->snapshot},
+		{0}};
 	const struct command_option json[] = {
 		{.name = "json", .help = "print JSON", .flag = &o->json}, {0}};
 	const struct command_option help[] = {
@@ -84,6 +90,7 @@ static void add_common_rows(struct rows *rows, unsigned takes, struct common_opt
 	add_rows(rows, takes & TAKES_KEY ? key : NULL);
 	add_rows(rows, takes & TAKES_REGION_KEY ? region_key : NULL);
 	add_rows(rows, takes & TAKES_ANCHOR ? anchor : NULL);
+	add_rows(rows, takes & TAKES_SNAPSHOT ? snapshot : NULL);
 	add_rows(rows, takes & TAKES_JSON ? json : NULL);
 	add_rows(rows, help);
 }

@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A second reader of volumes, written from docs/format.md alone.
 
-	fspf_reader.py VOLUME [--key-file FILE | --region-key-file FILE ...] [--tag HEX] [--host PREFIX=DIR]...
-	               [--times] [--no-list]
+	fspf_reader.py VOLUME [--key-file FILE | --region-key-file FILE ...] [--tag HEX] [--snapshot NAME]
+	               [--host PREFIX=DIR]... [--times] [--no-list]
 
 Verifies everything that it can reach: header, key slots, root record, session table, every node and
-every block, and what items say of each other.  Prints a line an entry of all regions that it can
-read: path, type, permissions, owner, names, size, time of last change, contents, attributes.  Each
-damage is a line on standard error.
+every block, and what items say of each other; and the same of each snapshot.  Prints a line an entry of all regions that it can
+read, of the volume or of the snapshot NAME: path, type, permissions, owner, names, size, time of last
+change, contents, attributes.  Each damage is a line on standard error.
 
 Without --key-file only authenticated regions are read, and those encrypted ones whose keys are given.  Without --tag the newest record is taken.
 Exit status: 0 whole, 1 failed, 2 usage, 3 damaged, 4 not the expected tag, 5 wrong key.
@@ -637,8 +637,8 @@ class Contents:
 
 
 class Region:
-    def __init__(self, volume, entry):
-        self.volume, self.entry = volume, entry
+    def __init__(self, volume, entry, state=b""):
+        self.volume, self.entry, self.state = volume, entry, state
         self.identity = volume.header.id + struct.pack("<I", entry.id)
         self.sealer = Sealer(entry.class_, entry.key, volume.salts, self.identity, entry.old_key, entry.old_sessions)
         self.tree = Tree(volume.store, self.sealer, self.report)
@@ -650,7 +650,7 @@ class Region:
 
     def report(self, what):
         self.damaged = True
-        self.volume.report("region %s: %s" % (escape(self.entry.prefix), what))
+        self.volume.report("%sregion %s: %s" % (self.state.decode(errors="replace"), escape(self.entry.prefix), what))
 
     def guarded(self, what, function, *args):
         try:
@@ -884,6 +884,31 @@ def map_runs(value, blocks):
 # ---- the volume
 
 
+def runs_of(regions):
+    """The blocks that regions reach, as (address, count): of nodes, and of data."""
+    return [run for r in regions for run in r.tree.blocks], [run for r in regions for run in r.data_blocks]
+
+
+def blocks_of_runs(runs):
+    return {block for address, count in runs for block in range(address, address + count)}
+
+
+class Kept:
+    """A snapshot: the copy of a record in the place of the one that lists it, whose session table it
+    shares."""
+
+    def __init__(self, volume, entry):
+        self.name = entry.name
+        self.blocks = -(-entry.length // BLOCK)
+        self.address = entry.address
+        copy = volume.store.read(entry.address, self.blocks)[:entry.length]
+        must(u(copy, 12, 4) == entry.length, "the copy of the record has another length")
+        self.record = Record(volume.header, volume.key, copy)
+        must(self.record.tag == entry.tag and self.record.generation == entry.generation,
+             "the copy of the record has another tag")
+        self.regions = [Region(volume, region, b"snapshot " + self.name + b": ") for region in self.record.regions]
+
+
 class Volume:
     def __init__(self, path, key, tag, host=None, region_keys=()):
         self.damages = 0
@@ -900,14 +925,21 @@ class Volume:
         self.salts = []
         self.salts = read_sessions(self.store, self.header, self.record)
         self.regions = [Region(self, entry) for entry in self.record.regions]
+        self.kept = []
+        for entry in self.record.snapshots:
+            try:
+                self.kept.append(Kept(self, entry))
+            except Damage as e:
+                self.report("snapshot %s: %s" % (escape(entry.name), e))
 
     def report(self, what):
         self.damages += 1
         print("damaged: %s" % what, file=sys.stderr)
 
     def verify(self):
-        for region in self.regions:
-            region.read()
+        for state in [self] + self.kept:
+            for region in state.regions:
+                region.read()
         if self.record.opened and not self.damages:
             self.verify_space()
         if not self.damages:
@@ -918,21 +950,29 @@ class Volume:
 
     def verify_marks(self):
         """Who knows all regions finds an encrypted one at each mark; each has one in any case."""
-        covers = {place for place, region in self.covered()[0].items() if region.entry.class_ == ENCRYPTED}
+        covers = {place for place, region in self.covered(self.regions)[0].items() if region.entry.class_ == ENCRYPTED}
         marks = {(r.entry.id, n) for r in self.regions for n, o in r.objects.items() if o.inode and o.inode.covered}
         if covers - marks or (self.record.opened and marks - covers):
             self.report("directories are falsely marked as covered")
 
     def verify_space(self):
-        """No block is used twice, and the map, if there is one, says what the trees say."""
-        runs = [run for r in self.regions for run in r.tree.blocks + r.data_blocks]
+        """No block is used twice, but that states share what they have in common; and the map, if there
+        is one, says what the trees say."""
+        own = [(kept.address, kept.blocks) for kept in self.kept]
         if self.record.table:
-            runs.append((self.record.table, (self.record.sessions * 32 + BLOCK - 1) // BLOCK))
-        reached = set()
-        for address, count in runs:
-            reached.update(range(address, address + count))
-        if len(reached) != sum(count for _, count in runs):
+            own.append((self.record.table, (self.record.sessions * 32 + BLOCK - 1) // BLOCK))
+        reached = blocks_of_runs(own)
+        twice = len(reached) != sum(count for _, count in own)
+        all_nodes, all_data = set(), set()
+        for state in [self] + self.kept:
+            nodes, data = runs_of(state.regions)
+            blocks = blocks_of_runs(nodes + data)
+            twice |= len(blocks) != sum(count for _, count in nodes + data) or bool(blocks & blocks_of_runs(own))
+            all_nodes.update(blocks_of_runs(nodes))
+            all_data.update(blocks_of_runs(data))
+        if twice or all_nodes & all_data:
             self.report("a block is used twice")
+        reached |= all_nodes | all_data
         end = self.header.segment_blocks + self.header.limit
         if self.header.limit and reached and max(reached) >= end:
             self.report("a block lies beyond the volume's limit")
@@ -948,12 +988,13 @@ class Volume:
 
     # -- the listing
 
-    def covered(self):
+    @staticmethod
+    def covered(regions):
         """{(region, object): the region that is seen there}, and the regions that hang nowhere."""
         covers, loose = {}, []
-        for region in self.regions:
+        for region in regions:
             path = [] if region.entry.prefix == b"/" else region.entry.prefix[1:].split(b"/")
-            outer = [r for r in self.regions if r is not region and below(path, r.entry.prefix)]
+            outer = [r for r in regions if r is not region and below(path, r.entry.prefix)]
             number = None
             if outer:
                 around = max(outer, key=lambda r: len(r.entry.prefix))
@@ -979,8 +1020,10 @@ class Volume:
             there = (inner, 1) if inner else (region, child)
             yield from self.entries(*there, path + b"/" + name, covers, seen)
 
-    def list(self, times):
-        covers, loose = self.covered()
+    def list(self, times, snapshot=None):
+        states = [kept for kept in self.kept if kept.name == snapshot] if snapshot else [self]
+        must(states, "there is no such snapshot")
+        covers, loose = self.covered(states[0].regions)
         found, seen, names = [], set(), {}
         for region in loose:
             prefix = b"" if region.entry.prefix == b"/" else region.entry.prefix
@@ -1027,6 +1070,7 @@ def main():
     parser.add_argument("--tag")
     parser.add_argument("--host", metavar="PREFIX=DIR", action="append", default=[],
                         help="where the contents in place of a region are; else only what is said of them is checked")
+    parser.add_argument("--snapshot", help="print this one's entries")
     parser.add_argument("--times", action="store_true", help="all four times")
     parser.add_argument("--no-list", action="store_true", help="verify alone")
     args = parser.parse_args()
@@ -1037,11 +1081,11 @@ def main():
                         dict(os.fsencode(pair).split(b"=", 1) for pair in args.host),
                         [read_key(f) for f in args.region_key_file])
         volume.verify()
+        if not args.no_list:
+            volume.list(args.times, os.fsencode(args.snapshot) if args.snapshot else None)
     except (Damage, WrongTag, WrongKey) as e:
         print("%s: %s" % ("damaged" if isinstance(e, Damage) else "refused", e), file=sys.stderr)
         return {Damage: 3, WrongTag: 4, WrongKey: 5}[type(e)]
-    if not args.no_list:
-        volume.list(args.times)
     return 3 if volume.damages else 0
 
 
