@@ -11,7 +11,7 @@
 MUST_CHECK int fspf_create_on(const struct fspf_create_params *params, struct fspf_store *store,
 			      struct crypto_digest *ret_tag, struct fspf_error *err);
 
-/* Commit and close the first state of a volume whose head is written (fspf/open.c). */
+/* Commit and close the first state of a volume whose head is written (fspf/first.c). */
 MUST_CHECK int fspf_first_state(const struct fspf_create_params *params, struct fspf_store *store,
 				struct crypto_digest *ret_tag, struct fspf_error *err);
 

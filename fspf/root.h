@@ -11,7 +11,7 @@
  * volume without a key the second part is stored as it is and only the tag protects it.  Two slots
  * take turns.
  *
- * This file knows bytes and seals; which record is acceptable is decided in fspf/open.c.
+ * This file knows bytes and seals; which record is acceptable is decided in fspf/open_root.c.
  *
  * -EBADMSG: the record does not verify (seal or structure).  -ENOENT: the slot is empty.  -E2BIG:
  * too many or too long prefixes for a slot.  One thread at a time per object.
