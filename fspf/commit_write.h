@@ -5,7 +5,30 @@
 #ifndef FSPF_FSPF_COMMIT_WRITE_H
 #define FSPF_FSPF_COMMIT_WRITE_H
 
+#include "fspf/commit.h"
 #include "fspf/flush.h"
+
+/* What kind of commit. */
+struct fspf_commit_plan {
+	bool always; /* even if nothing changed */
+	bool clean;  /* the space map goes with it; nothing is dirty or deferred then, and the
+			caller sees to it that nothing changes any more */
+	fspf_commit_edit *edit;
+	void *ctx;
+};
+
+/* All of it, by the one thread that commits.  @durable: the epoch that is; 0 and *ret_durable as it
+ * was: there was nothing to commit. */
+MUST_CHECK int fspf_commit_once(struct fspf_volume *v, struct fspf_flusher *f, uint64_t durable,
+				const struct fspf_commit_plan *plan, uint64_t *ret_durable);
+
+/* Write out what is on the dirty list now; what is dirtied meanwhile waits for the next pass. @held
+ * (else NULL) is given when the gate is closed: whose references are to be put when it is open. */
+MUST_CHECK int fspf_flush_pass(struct fspf_volume *v, struct fspf_flusher *f,
+			       struct fspf_inode **held);
+
+/* A new session long before the old one's seals are used up. */
+MUST_CHECK int fspf_renew_session(struct fspf_volume *v);
 
 /* What freezing captured: the record to be written, lacking only what writing the nodes gives. */
 struct fspf_frozen {

@@ -23,7 +23,7 @@
  * only for tree nodes that are not cached and for the blocks at the edges of an unaligned write.
  *
  * Sessions: V1..V4 below are the volume's own invariants.
- *   V1  What a root names was durable before the root was written (fspf/commit.c).
+ *   V1  What a root names was durable before the root was written (fspf/commit_write.c).
  *   V2  A root is written to the slot that does not hold the last published one.
  *   V3  Blocks that only an older root reaches are reused only after the newer one was published.
  *   V4  A frozen state is what the operations before one instant produced, all of them and nothing
