@@ -11,6 +11,7 @@ need_mount
 need podman runc python3 ldd
 
 DOCUMENT=$ROOT/docs/containers.md
+PACKAGES=python3-minimal,fuse3
 CACHE=$ROOT/build/containers
 
 # ---- podman, with nothing of ours outside the private directory
@@ -18,17 +19,24 @@ CACHE=$ROOT/build/containers
 STORE=$T/podman
 CGROUP=/fspf-test-${T##*.}
 mkdir -p "$STORE/run"
-export XDG_RUNTIME_DIR=$STORE/run TMPDIR=$T
-unset CONTAINER_HOST CONTAINERS_CONF CONTAINERS_STORAGE_CONF
+export XDG_RUNTIME_DIR=$STORE/run TMPDIR=$T CONTAINERS_CONF=$STORE/containers.conf
+unset CONTAINER_HOST CONTAINERS_STORAGE_CONF
+printf '[engine]\nlock_type = "file"\n' >"$CONTAINERS_CONF" # the other kind is the whole machine's
 
 # The limits are podman's defaults cut down to what any machine grants.
 use_driver() { # DRIVER
 	PODMAN=(podman --root "$STORE/root" --runroot "$STORE/runroot" --tmpdir "$STORE/tmp" --runtime runc
-		--storage-driver "$1" --cgroup-manager cgroupfs --events-backend none)
+		--runtime-flag "root=$STORE/runc" --storage-driver "$1" --cgroup-manager cgroupfs --events-backend none)
 	LIMITS=(--ulimit nofile=1024:1024 --ulimit nproc=1000:1000)
 	RUN=("${PODMAN[@]}" run --network none --cgroup-parent "$CGROUP" "${LIMITS[@]}")
 }
 use_driver overlay
+
+# Two places that no option moves: a cache of digests, and where a builder's runc keeps its state.
+for place in /var/lib/containers /run/runc; do
+	mkdir -p "$place"
+	[[ $(findmnt -no PROPAGATION -T "$place") != private ]] || mount -t tmpfs -o mode=700 none "$place"
+done
 
 remove_containers() {
 	{
@@ -60,7 +68,7 @@ bootstrap() { # DIRECTORY
 	eval "$proxy"
 	if [[ -n $proxy && $proxy != DIRECT ]]; then export http_proxy=$proxy https_proxy=$proxy; fi
 	note "making the base system (kept in build/containers)"
-	debootstrap --variant=minbase --include=python3-minimal,fuse3 "$release" "$1" "$from" \
+	debootstrap --variant=minbase --include="$PACKAGES" "$release" "$1" "$from" \
 		>"$T/debootstrap.log" 2>&1 || skip "needs packages to make an image of: $(grep -E '^[EW]:' "$T/debootstrap.log" | tail -1)"
 	# What it mounts there it takes away, unless it was disturbed.
 	! grep -q " $1/" /proc/self/mounts || fail "debootstrap left mounts: $(grep " $1/" /proc/self/mounts)"
@@ -72,7 +80,7 @@ bootstrap() { # DIRECTORY
 make_base() {
 	local kept
 	mkdir "$T/base"
-	kept=$CACHE/base-$(. /etc/os-release && printf '%s-%s' "$ID" "${VERSION_ID:-0}")-$(uname -m).tar
+	kept=$CACHE/base-$(. /etc/os-release && printf '%s-%s' "$ID" "${VERSION_ID:-0}")-$(uname -m)-${PACKAGES//,/-}.tar
 	if ! tar -C "$T/base" -xpf "$kept" 2>/dev/null; then
 		rm -rf --one-file-system "$T/base"
 		bootstrap "$T/base"
@@ -153,7 +161,7 @@ echo "$PASSWORD" >"$T/context/secrets/password"
 "$FSPF" keygen "$T/image-key"
 "$FSPF" keygen "$T/context/secrets/data-key"
 chmod 600 "$T/context/secrets/data-key"
-BUILD=("${PODMAN[@]}" build --runtime runc --cgroup-parent "$CGROUP-build" "${LIMITS[@]}" --network none --quiet)
+BUILD=("${PODMAN[@]}" build --runtime runc --runtime-flag "root=$STORE/runc" --cgroup-parent "$CGROUP-build" "${LIMITS[@]}" --network none --quiet)
 "${BUILD[@]}" --secret "id=image-key,src=$T/image-key" --tag app "$T/context" >"$T/out" 2>"$T/err" || {
 	mkdir "$T/nothing"
 	printf 'FROM python-with-fspf\nRUN true\n' >"$T/nothing/Containerfile"
