@@ -7,7 +7,9 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 
+#include <openssl/crypto.h>
 #include <sodium.h>
 
 #if defined(__aarch64__)
@@ -221,10 +223,25 @@ int crypto_init(void)
 	return pthread_once(&once, start) == 0 ? first_result : -EIO;
 }
 
+#if defined(__x86_64__) || defined(__i386__)
+#define IA32CAP_PCLMULQDQ (UINT64_C(1) << 33)
+#define IA32CAP_AES (UINT64_C(1) << 57)
+
+/* What the library found, less what OPENSSL_ia32cap takes from it. */
+static bool library_has(uint64_t bits)
+{
+	const char *settings = OPENSSL_info(OPENSSL_INFO_CPU_SETTINGS);
+	const char *value = settings ? strchr(settings, '=') : NULL;
+
+	return !value || (strtoull(value + 1, NULL, 16) & bits) == bits;
+}
+#endif
+
 bool crypto_has_aes_instructions(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
-	return __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul");
+	return __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul") &&
+	       library_has(IA32CAP_AES | IA32CAP_PCLMULQDQ);
 #elif defined(__aarch64__)
 	return (getauxval(AT_HWCAP) & HWCAP_AES) && (getauxval(AT_HWCAP) & HWCAP_PMULL);
 #else

@@ -17,8 +17,8 @@
 
 MUST_CHECK int crypto_init(void);
 
-/* Does this processor have AES instructions?  Without them everything works, some fifty times
- * slower, and table-based code may leak through caches. */
+/* Does the crypto library have AES instructions to use?  Without them everything works, ten to
+ * fifty times slower, and table-based code may leak through caches. */
 bool crypto_has_aes_instructions(void);
 
 #endif

@@ -139,20 +139,32 @@ static int check_directory(const char *path)
 	return EXIT_FAILED;
 }
 
-int daemon_check_device(void)
+/* A container's device rules give EPERM; permissions give EACCES, to root too in a user name space
+ * that does not map the device's owner. */
+static void hint_device(int err)
 {
-	if (access("/dev/fuse", F_OK) < 0) {
-		print_error("cannot mount: /dev/fuse: %s", strerror(errno));
+	if (err == EPERM)
+		print_hint("the device is there, and its use is forbidden: a container needs "
+			   "--device /dev/fuse, and a bind mount is not enough");
+	else if (err != EACCES)
 		print_hint("load the kernel's module (modprobe fuse); a container needs "
 			   "--device /dev/fuse --cap-add SYS_ADMIN");
-		return EXIT_FAILED;
-	}
-	if (access("/dev/fuse", R_OK | W_OK) < 0) {
-		print_error("cannot mount: /dev/fuse: %s", strerror(errno));
+	else if (geteuid() == 0)
+		print_hint("root of a user name space is not the device's owner: outside, let "
+			   "everybody use it (chmod 666 /dev/fuse)");
+	else
 		print_hint("run as root, or get read and write permission on /dev/fuse");
-		return EXIT_FAILED;
-	}
-	return EXIT_DONE;
+}
+
+int daemon_check_device(void)
+{
+	int err = access("/dev/fuse", R_OK | W_OK) < 0 ? errno : 0;
+
+	if (err == 0)
+		return EXIT_DONE;
+	print_error("cannot mount: /dev/fuse: %s", strerror(err));
+	hint_device(err);
+	return EXIT_FAILED;
 }
 
 int daemon_check_mountpoint(const char *path, char **ret)

@@ -205,7 +205,8 @@ static int prepare(struct run *r)
 
 	if (geteuid() != 0) {
 		print_error("fspf run needs root, to arrange a name space for the command");
-		print_hint("--user USER takes root's rights from the command itself");
+		print_hint("leave out the container's --user and the image's USER; the option "
+			   "--user of fspf run is for the command alone");
 		return EXIT_FAILED;
 	}
 	status = daemon_check_device();

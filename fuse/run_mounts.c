@@ -301,7 +301,9 @@ static int put(const struct piece *piece)
 	if (err < 0) {
 		print_error("cannot make a mount point for %s: %s", piece->target, strerror(-err));
 		if (err == -EROFS || err == -EACCES)
-			print_hint("make it beforehand, where its file system can be written");
+			print_hint("make it beforehand, where its file system can be written: "
+				   "mkdir -p %s, in a container when the image is built",
+				   piece->target);
 		return EXIT_FAILED;
 	}
 	if (move_mount(piece->mount, "", AT_FDCWD, piece->target,

@@ -163,7 +163,8 @@ int run_user_become(const struct run_user *user)
 		return EXIT_DONE;
 	print_error("cannot become user %s: %s", user->name, strerror(-err));
 	if (err == -EPERM)
-		print_hint("this needs CAP_SETUID and CAP_SETGID");
+		print_hint("this needs CAP_SETUID and CAP_SETGID; a container gets them by "
+			   "--cap-add SETUID --cap-add SETGID");
 	return EXIT_FAILED;
 }
 

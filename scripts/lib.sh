@@ -11,6 +11,7 @@ BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libfuse3-dev fuse3 li
 	uthash-dev libcmocka-dev libjansson-dev)
 TEST_PACKAGES=(python3 python3-cryptography attr acl sqlite3 git e2fsprogs binutils procps mount util-linux
 	mandoc shellcheck ca-certificates)
+CONTAINER_PACKAGES=(podman runc debootstrap) # the test of containers is skipped without
 BENCH_PACKAGES=(fio gocryptfs sqlite3 python3)
 
 # shellcheck disable=SC2034 # for those who source this
@@ -70,6 +71,8 @@ install_for() { # PURPOSE...
 		esac
 	done
 	install_packages "${packages[@]}"
+	[[ " $* " != *" test "* ]] || (install_packages "${CONTAINER_PACKAGES[@]}") ||
+		printf 'going on without: the test of containers will be skipped\n' >&2
 }
 
 # Configures and builds PRESET; quiet unless it fails.

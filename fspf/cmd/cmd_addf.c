@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "fspf/cmd/change.h"
 
@@ -66,6 +67,13 @@ static bool is_final(int code)
 	       code == -ESTALE;
 }
 
+/* Without /proc the attributes of symbolic links and special files cannot be read. */
+static void hint_proc(void)
+{
+	if (access("/proc/self/fd", F_OK) < 0)
+		print_hint("mount /proc first (mount -t proc proc /proc), in a chroot too");
+}
+
 static int import(struct change *change, const struct invocation *in)
 {
 	struct fspf_error err = {0};
@@ -77,6 +85,8 @@ static int import(struct change *change, const struct invocation *in)
 	progress_end(&progress);
 	if (r)
 		status = progress_failure(&progress, &err);
+	if (r == -ENOENT)
+		hint_proc();
 	if (is_final(r)) {
 		status = change_abandon(change, status);
 		if (!change->published)

@@ -186,7 +186,7 @@ want() {
 	shift 2
 	run "$@"
 	[[ ",$status," == *",$STATUS,"* ]] || fail "status $STATUS, not $status, of: $*"
-	[[ -z $pattern ]] || cat "$T/out" "$T/err" | grep -qE -e "$pattern" ||
+	[[ -z $pattern ]] || grep -qE -e "$pattern" "$T/out" "$T/err" ||
 		fail "no /$pattern/ from: $*: $(cat "$T/out" "$T/err")"
 }
 
