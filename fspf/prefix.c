@@ -141,7 +141,15 @@ static const char *next_name(const char *path, char name[static FSPF_NAME_MAX + 
 	return path + strspn(path, "/");
 }
 
-/* Walk @rest from the top of @outer, pinning each directory; the last one is covered by @region. */
+/* An unprotected ephemeral region has a top only while somebody may write into it. */
+static bool is_seen(const struct fspf_region *region)
+{
+	return region->protection != FSPF_NOT_PROTECTED || (region->flags & FSPF_REGION_KERNEL) ||
+	       fspf_region_is_ephemeral(region);
+}
+
+/* Walk @rest from the top of @outer, pinning each directory; the last one is @region's
+ * place. */
 static int attach(struct fspf_volume *v, struct fspf_region *region, struct fspf_region *outer,
 		  const char *rest)
 {
@@ -159,25 +167,20 @@ static int attach(struct fspf_volume *v, struct fspf_region *region, struct fspf
 	}
 	if (r)
 		return r == -ENOENT ? -EBADMSG : r;
-	region->cover = outer;
-	region->cover_object = d.object;
+	if (is_seen(region)) {
+		region->cover = outer;
+		region->cover_object = d.object;
+	}
 	return 0;
-}
-
-/* An unprotected ephemeral region has a top only while somebody may write into it. */
-static bool is_seen(const struct fspf_region *region)
-{
-	return region->protection != FSPF_NOT_PROTECTED || (region->flags & FSPF_REGION_KERNEL) ||
-	       fspf_region_is_ephemeral(region);
 }
 
 /* In a host's directory it is the path that is covered, whatever the host has there. */
 static int cover(const struct fspf_region *region, const struct fspf_region *outer,
 		 const char *rest)
 {
-	int r = is_seen(region) ? fspf_host_cover(outer->passed, rest,
-						  fspf_ino(region, FSPF_OBJECT_ROOT))
-				: 0;
+	int r = is_seen(region)
+			? fspf_host_cover(outer->passed, rest, fspf_ino(region, FSPF_OBJECT_ROOT))
+			: 0;
 
 	return r == -EEXIST ? 0 : r; /* it was covered when another region was attached */
 }
@@ -192,7 +195,7 @@ int fspf_regions_attach(struct fspf_volume *v)
 
 		if (outer && outer->passed)
 			r = cover(v->regions[i], outer, rest);
-		else if (outer && !v->regions[i]->cover && outer->tree && is_seen(v->regions[i]))
+		else if (outer && !v->regions[i]->cover && outer->tree)
 			r = attach(v, v->regions[i], outer, rest);
 		/* A damaged way there makes the region unreachable by name, not the rest unusable.
 		 */
