@@ -159,6 +159,32 @@ int crypto_sealer_set_old(struct crypto_sealer *sealer, const struct crypto_key 
 	return r;
 }
 
+void crypto_sealer_rekey(struct crypto_sealer *sealer, struct crypto_key *key, uint32_t last)
+{
+	pthread_rwlock_wrlock(&sealer->lock);
+	crypto_key_free(sealer->old_key);
+	sealer->old_key = sealer->key;
+	sealer->old_sessions = last;
+	sealer->key = key;
+	pthread_rwlock_unlock(&sealer->lock);
+}
+
+void crypto_sealer_forget_old(struct crypto_sealer *sealer)
+{
+	pthread_rwlock_wrlock(&sealer->lock);
+	for (size_t i = 0; i < KEYS_KEPT; i++) {
+		struct kept_key *place = &sealer->kept[i];
+
+		if (place->session && place->session <= sealer->old_sessions) {
+			crypto_gcm_free(place->gcm);
+			*place = (struct kept_key){.session = 0};
+		}
+	}
+	sealer->old_key = crypto_key_free(sealer->old_key);
+	sealer->old_sessions = 0;
+	pthread_rwlock_unlock(&sealer->lock);
+}
+
 enum crypto_class crypto_sealer_class(const struct crypto_sealer *sealer)
 {
 	return sealer->class;
@@ -191,17 +217,23 @@ out:
 	return r;
 }
 
-static int derive(const struct crypto_sealer *sealer, uint32_t session, struct crypto_gcm **ret)
+/* The lock: a rotation may replace the region's keys meanwhile. */
+static int derive(struct crypto_sealer *sealer, uint32_t session, struct crypto_gcm **ret)
 {
 	const struct crypto_salt *salt = crypto_sessions_find(sealer->table, session);
-	bool old = sealer->old_key && session <= sealer->old_sessions;
 	struct crypto_key *key = NULL;
 	int r = -EBADMSG;
+	bool old;
 
 	if (!salt)
 		goto out;
+	r = -pthread_rwlock_rdlock(&sealer->lock);
+	if (r < 0)
+		goto out;
+	old = sealer->old_key && session <= sealer->old_sessions;
 	r = crypto_hkdf(old ? sealer->old_key : sealer->key, salt->b, sizeof(salt->b), sealer->info,
 			sealer->info_len, &key);
+	pthread_rwlock_unlock(&sealer->lock);
 	if (r < 0)
 		goto out;
 	r = crypto_gcm_new(key, ret);

@@ -84,6 +84,13 @@ struct crypto_sealer *crypto_sealer_free(struct crypto_sealer *sealer);
 MUST_CHECK int crypto_sealer_set_old(struct crypto_sealer *sealer, const struct crypto_key *old_key,
 				     uint32_t last);
 
+/* A sealer in use is given a new key (taken over): sessions after @last seal and open with it,
+ * those up to @last with the one before.  Nothing was sealed by a later session yet, and no older
+ * key is kept.  The other calls may run beside it. */
+void crypto_sealer_rekey(struct crypto_sealer *sealer, struct crypto_key *key, uint32_t last);
+/* Wipe the old key and what was derived from it: what it sealed is -EBADMSG from now on. */
+void crypto_sealer_forget_old(struct crypto_sealer *sealer);
+
 enum crypto_class crypto_sealer_class(const struct crypto_sealer *sealer);
 
 /* How many more blocks the newest session can seal, counted for all sealers of the table together

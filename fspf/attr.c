@@ -10,6 +10,7 @@
 #include "fspf/copyup.h"
 #include "fspf/dir.h"
 #include "fspf/file.h"
+#include "fspf/locked.h"
 #include "fspf/xattr.h"
 
 static void attr_of(struct fspf_inode *inode, struct fspf_attr *ret)
@@ -72,13 +73,16 @@ static int lookup_in(struct fspf_volume *v, struct fspf_inode *dir, const char *
 		return fspf_reference(v, dir->ino, ret);
 	if (!strcmp(name, ".."))
 		return lookup_parent(v, dir, ret);
-	r = fspf_name_check(name, &len);
+	r = fspf_is_locked(dir) ? -EACCES : fspf_name_check(name, &len);
 	if (r == 0)
 		r = fspf_dir_find(dir->region, dir->object, name, &d, NULL);
+	if (r == -ENOENT && dir->region->stub)
+		r = -EACCES;
 	return r ? r : get_child(dir->region, d.object, ret);
 }
 
-int fspf_tree_lookup(struct fspf_volume *v, uint64_t parent, const char *name, struct fspf_attr *ret)
+int fspf_tree_lookup(struct fspf_volume *v, uint64_t parent, const char *name,
+		     struct fspf_attr *ret)
 {
 	struct fspf_inode *dir;
 	int r = fspf_inode_get(v, parent, &dir);
@@ -218,8 +222,8 @@ static int set_attr(struct fspf_volume *v, struct fspf_inode *inode, uint32_t se
 	return r;
 }
 
-int fspf_tree_setattr(struct fspf_volume *v, uint64_t ino, uint32_t set, const struct fspf_attr *attr,
-		 struct fspf_attr *ret)
+int fspf_tree_setattr(struct fspf_volume *v, uint64_t ino, uint32_t set,
+		      const struct fspf_attr *attr, struct fspf_attr *ret)
 {
 	struct fspf_attr after;
 	struct fspf_inode *inode;

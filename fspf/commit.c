@@ -14,12 +14,29 @@
 
 #include "fspf/commit.h"
 #include "fspf/commit_write.h"
+#include "fspf/rekey.h"
 #include "fspf/space_store.h"
 
 #define PASSES_MAX 3
 #define PASS_PAGES                                                                                 \
 	1024u /* with so few dirty pages the gate may be closed: a few milliseconds' work */
 #define PASS_INODES 256u
+
+/* What kind of commit. */
+struct plan {
+	bool always; /* even if nothing changed */
+	bool clean;  /* the space map goes with it; nothing is dirty or deferred then, and the
+			caller sees to it that nothing changes any more */
+	fspf_commit_edit *edit;
+	void *ctx;
+};
+
+struct job {
+	fspf_commit_job *run;
+	void *ctx;
+	int result;
+	bool done;
+};
 
 struct fspf_committer {
 	pthread_t thread;
@@ -34,6 +51,7 @@ struct fspf_committer {
 	bool wanted;	  /* somebody waits, or a kick */
 	bool flush;	  /* a kick for write-out alone is enough */
 	bool stop;
+	struct job *job; /* to be done before the next commit */
 	struct fspf_flusher *flusher;
 	bool self_known;
 	pthread_t self; /* the thread itself must not wait for what it would have to do */
@@ -124,10 +142,13 @@ static int flush_ahead(struct fspf_volume *v, struct fspf_flusher *f)
  * remain. */
 static int renew_session(struct fspf_volume *v)
 {
-	if (v->header.keyed && atomic_load(&v->nregions) > 0 &&
-	    crypto_sealer_remaining(v->regions[0]->sealer) < CRYPTO_SEALS_MAX / 2)
-		return crypto_sessions_begin(v->sessions);
-	return 0;
+	uint64_t remaining = UINT64_MAX;
+
+	for (size_t i = 0; i < atomic_load(&v->nregions); i++)
+		if (v->regions[i]->sealer) /* one encrypted region's answer is that of all */
+			remaining =
+				min_u64(remaining, crypto_sealer_remaining(v->regions[i]->sealer));
+	return remaining < CRYPTO_SEALS_MAX / 2 ? crypto_sessions_begin(v->sessions) : 0;
 }
 
 /* Is there anything that the last published state does not have? */
@@ -137,17 +158,19 @@ static bool anything_new(struct fspf_volume *v, uint64_t durable)
 	       atomic_load(&v->scratch.changed) > durable;
 }
 
-static int freeze_now(struct fspf_volume *v, struct fspf_flusher *f, uint64_t durable, bool always,
-		      struct fspf_frozen *frozen)
+static int freeze_now(struct fspf_volume *v, struct fspf_flusher *f, uint64_t durable,
+		      const struct plan *plan, struct fspf_frozen *frozen)
 {
 	struct fspf_inode *held = NULL;
 	int r;
 
 	pthread_rwlock_wrlock(&v->gate);
 	r = flush_all(v, f, &held); /* V4 */
-	frozen->publish = always || atomic_load(&v->stored.changed) > durable;
-	if (r == 0 && (always || anything_new(v, durable)))
+	frozen->publish = plan->always || atomic_load(&v->stored.changed) > durable;
+	if (r == 0 && (plan->always || anything_new(v, durable)))
 		r = fspf_freeze(v, frozen);
+	if (r == 0 && frozen->root && plan->edit)
+		plan->edit(v, plan->ctx, frozen->root);
 	pthread_rwlock_unlock(&v->gate);
 	put_held(v, held);
 	return r;
@@ -160,10 +183,8 @@ static void thaw_now(struct fspf_volume *v, struct fspf_frozen *frozen)
 	pthread_rwlock_unlock(&v->gate);
 }
 
-/* @always: even if nothing changed.  @clean: the space map goes with it; nothing is dirty or
- * deferred then, and the caller sees to it that nothing changes any more. */
-static int commit_once(struct fspf_volume *v, struct fspf_flusher *f, uint64_t durable, bool always,
-		       bool clean, uint64_t *ret_durable)
+static int commit_once(struct fspf_volume *v, struct fspf_flusher *f, uint64_t durable,
+		       const struct plan *plan, uint64_t *ret_durable)
 {
 	struct fspf_frozen frozen = {0};
 	int r = atomic_load(&v->failed);
@@ -172,12 +193,14 @@ static int commit_once(struct fspf_volume *v, struct fspf_flusher *f, uint64_t d
 		return r;
 	r = renew_session(v);
 	if (r == 0)
+		r = fspf_rekey_now(v);
+	if (r == 0)
 		r = flush_ahead(v, f);
 	if (r == 0)
-		r = freeze_now(v, f, durable, always, &frozen);
+		r = freeze_now(v, f, durable, plan, &frozen);
 	if (r || !frozen.root)
 		return r;
-	r = fspf_write_frozen(v, &frozen, clean);
+	r = fspf_write_frozen(v, &frozen, plan->clean);
 	if (r) {
 		thaw_now(v, &frozen);
 		/* A store that cannot write or sync has lost something; one that is full has not.
@@ -197,11 +220,12 @@ int fspf_commit_run(struct fspf_volume *v, bool clean)
 {
 	struct fspf_committer *c = v->committer;
 	struct fspf_flusher *f = NULL;
+	const struct plan plan = {.always = true, .clean = clean};
 	uint64_t durable = c ? c->durable : 0;
 	int r = fspf_flusher_new(&f);
 
 	if (r == 0)
-		r = commit_once(v, f, durable, true, clean, &durable);
+		r = commit_once(v, f, durable, &plan, &durable);
 	fspf_flusher_free(f);
 	return r;
 }
@@ -228,7 +252,7 @@ static void wait_for_work(struct fspf_volume *v, struct fspf_committer *c)
 	struct timespec until = deadline(v->commit_interval_ms);
 	int r = 0;
 
-	while (!c->wanted && !c->flush && !c->stop && r != ETIMEDOUT) {
+	while (!c->wanted && !c->flush && !c->job && !c->stop && r != ETIMEDOUT) {
 		if (v->commit_interval_ms == UINT32_MAX)
 			pthread_cond_wait(&c->work, &c->lock);
 		else
@@ -253,7 +277,8 @@ static void flush_only(struct fspf_volume *v, struct fspf_committer *c)
 	pthread_cond_broadcast(&c->done);
 }
 
-static void commit_and_tell(struct fspf_volume *v, struct fspf_committer *c)
+/* Locked but for the work. */
+static int commit_and_tell(struct fspf_volume *v, struct fspf_committer *c, const struct plan *plan)
 {
 	uint64_t durable = c->durable;
 	int r;
@@ -261,13 +286,27 @@ static void commit_and_tell(struct fspf_volume *v, struct fspf_committer *c)
 	c->wanted = false;
 	c->attempt++;
 	pthread_mutex_unlock(&c->lock);
-	r = commit_once(v, c->flusher, durable, false, false, &durable);
+	r = commit_once(v, c->flusher, durable, plan, &durable);
 	pthread_mutex_lock(&c->lock);
 	c->durable = durable;
 	c->ended = c->attempt;
 	c->error = r;
 	if (r)
 		c->failed = c->attempt;
+	pthread_cond_broadcast(&c->done);
+	return r;
+}
+
+/* Locked but for the work. */
+static void do_job(struct fspf_volume *v, struct fspf_committer *c)
+{
+	struct job *job = c->job;
+
+	pthread_mutex_unlock(&c->lock);
+	job->result = job->run(v, job->ctx);
+	pthread_mutex_lock(&c->lock);
+	job->done = true;
+	c->job = NULL;
 	pthread_cond_broadcast(&c->done);
 }
 
@@ -289,7 +328,7 @@ static void start(struct fspf_volume *v)
 	fspf_space_ready(v->stored.space, r);
 	if (r) {
 		fspf_volume_fail(v, r, "the free space of the volume could not be found out");
-		free(old.node);
+		free(old.addr);
 		return;
 	}
 	atomic_store(&v->space_known, true);
@@ -314,12 +353,14 @@ static void *committer_main(void *arg)
 		wait_for_work(v, c);
 		if (c->stop)
 			break;
-		if (c->flush && !c->wanted && !nodes_are_many(v)) {
+		if (c->job) {
+			do_job(v, c);
+		} else if (c->flush && !c->wanted && !nodes_are_many(v)) {
 			c->flush = false;
 			flush_only(v, c);
 		} else {
 			c->flush = false;
-			commit_and_tell(v, c);
+			(void)commit_and_tell(v, c, &(struct plan){0});
 		}
 	}
 	pthread_mutex_unlock(&c->lock);
@@ -409,6 +450,36 @@ int fspf_commit_now(struct fspf_volume *v)
 		v, max_u64(atomic_load(&v->stored.changed), atomic_load(&v->scratch.changed)));
 }
 
+int fspf_commit_do(struct fspf_volume *v, fspf_commit_job *run, void *ctx)
+{
+	struct fspf_committer *c = v->committer;
+	struct job job = {.run = run, .ctx = ctx};
+
+	if (!c)
+		return -EROFS;
+	pthread_mutex_lock(&c->lock);
+	while (c->job)
+		pthread_cond_wait(&c->done, &c->lock);
+	c->job = &job;
+	pthread_cond_signal(&c->work);
+	while (!job.done)
+		pthread_cond_wait(&c->done, &c->lock);
+	pthread_mutex_unlock(&c->lock);
+	return job.result;
+}
+
+int fspf_commit_edited(struct fspf_volume *v, fspf_commit_edit *edit, void *ctx)
+{
+	const struct plan plan = {.always = true, .edit = edit, .ctx = ctx};
+	struct fspf_committer *c = v->committer;
+	int r;
+
+	pthread_mutex_lock(&c->lock);
+	r = commit_and_tell(v, c, &plan);
+	pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
 void fspf_commit_kick(struct fspf_volume *v)
 {
 	struct fspf_committer *c = v->committer;
@@ -471,7 +542,7 @@ int fspf_commit_close(struct fspf_volume *v)
 	/* The map's nodes are sealed in this session, and nothing may be deferred when they are
 	 * written. */
 	r = fspf_commit_run(v, false);
-	if (r == 0)
+	if (r == 0 && fspf_space_is_exact(v->stored.space))
 		r = fspf_commit_run(v, true);
 	if (r == 0)
 		fspf_space_trim_free(v->stored.space);

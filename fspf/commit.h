@@ -39,4 +39,15 @@ MUST_CHECK int fspf_commit_throttle(struct fspf_volume *v);
  * stores the space map. */
 MUST_CHECK int fspf_commit_run(struct fspf_volume *v, bool clean);
 
+/* Called under the closed gate, with the record that is about to be written: what operations do not
+ * change is changed here.  Cannot fail. */
+typedef void fspf_commit_edit(struct fspf_volume *v, void *ctx, struct fspf_root *root);
+
+/* Let the committer do @job between two commits of its own; its result.  Until then nobody else
+ * commits, and changes go on. */
+typedef int fspf_commit_job(struct fspf_volume *v, void *ctx);
+MUST_CHECK int fspf_commit_do(struct fspf_volume *v, fspf_commit_job *job, void *ctx);
+/* In a job: one commit, of which @edit is a part. */
+MUST_CHECK int fspf_commit_edited(struct fspf_volume *v, fspf_commit_edit *edit, void *ctx);
+
 #endif

@@ -32,6 +32,11 @@ static void describe_region(const struct fspf_region *region, struct fspf_region
 	memcpy(record->hash_key, region->hash_key, sizeof(record->hash_key));
 	if (region->key)
 		memcpy(record->key, region->key->b, sizeof(record->key));
+	record->old_sessions = region->old_sessions;
+	if (region->old_key)
+		memcpy(record->old_key, region->old_key->b, sizeof(record->old_key));
+	else
+		memset(record->old_key, 0, sizeof(record->old_key));
 }
 
 /* The session table will be written anew: its old blocks go with this commit, or with the one that
@@ -40,7 +45,7 @@ static void release_sessions(struct fspf_volume *v, const struct fspf_blob *old)
 {
 	if (!old->addr || v->sessions_released)
 		return;
-	fspf_space_release(v->stored.space, old->addr, fspf_blob_blocks(old->count), old->birth);
+	fspf_space_drop(v->stored.space, old->addr, fspf_blob_blocks(old->count));
 	v->sessions_released = true;
 }
 
@@ -178,8 +183,10 @@ static int write_sessions(struct fspf_volume *v, struct fspf_frozen *f)
 
 int fspf_write_frozen(struct fspf_volume *v, struct fspf_frozen *f, bool clean)
 {
-	int r = write_regions(v, f);
+	int r = fspf_root_size(f->root) > FSPF_ROOT_SLOT_BYTES ? -ENOSPC : 0;
 
+	if (r == 0)
+		r = write_regions(v, f);
 	if (!f->publish)
 		return r;
 	if (r == 0)

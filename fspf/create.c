@@ -12,6 +12,7 @@
 #include "fspf/create.h"
 #include "fspf/credential.h"
 #include "fspf/error.h"
+#include "fspf/locked.h"
 
 /* With a limit, segments are small enough that it is a multiple of them and a few of them are
  * there. */
@@ -110,6 +111,8 @@ static int install(struct fspf_volume *v, struct fspf_region *region, const stru
 	atomic_store(&v->stored.changed, atomic_load(&v->epoch));
 	if (region->protection != FSPF_NOT_PROTECTED)
 		r = fspf_region_top(v, region, at->mode & 07777, at->uid, at->gid);
+	if (r == 0 && at->ino && region->protection == FSPF_ENCRYPTED)
+		r = fspf_locked_mark(v, at->ino);
 	fspf_end(v);
 	return r;
 }

@@ -103,8 +103,8 @@ static struct fspf_credential *credential_new(struct fspf_error *err)
 }
 
 /* Takes over @key. */
-static int credential_from_key(struct crypto_key *key, struct fspf_credential **ret,
-			       struct fspf_error *err)
+int fspf_credential_from_key(struct crypto_key *key, struct fspf_credential **ret,
+			     struct fspf_error *err)
 {
 	struct fspf_credential *c = credential_new(err);
 
@@ -190,7 +190,7 @@ int fspf_credential_key_file(const char *path, struct fspf_credential **ret, str
 	if (!r)
 		r = key_from_content(&s, data, len, &key, err);
 	if (!r)
-		r = credential_from_key(key, ret, err);
+		r = fspf_credential_from_key(key, ret, err);
 	if (!r)
 		source_warn(&s, err);
 	source_close(&s);
@@ -208,7 +208,7 @@ int fspf_credential_key_hex(const char *hex, struct fspf_credential **ret, struc
 	else if (r)
 		fspf_fail(err, r, NULL, "cannot keep the key: %s", strerror(-r));
 	else
-		r = credential_from_key(key, ret, err);
+		r = fspf_credential_from_key(key, ret, err);
 	return r;
 }
 
@@ -275,7 +275,7 @@ int fspf_credential_random(struct fspf_credential **ret, struct fspf_error *err)
 	if (r)
 		fspf_fail(err, r, NULL, "cannot make a random key: %s", strerror(-r));
 	else
-		r = credential_from_key(key, ret, err);
+		r = fspf_credential_from_key(key, ret, err);
 	return r;
 }
 

@@ -17,4 +17,10 @@ struct fspf_credential {
 	char *passphrase;		 /* owned; secret.passphrase */
 };
 
+struct fspf_error;
+
+/* @key is taken over, success or not. */
+MUST_CHECK int fspf_credential_from_key(struct crypto_key *key, struct fspf_credential **ret,
+					struct fspf_error *err);
+
 #endif

@@ -468,7 +468,8 @@ static int set_range(struct op *o, uint64_t offset, uint64_t size)
 	return 0;
 }
 
-int fspf_tree_fallocate(struct fspf_volume *v, uint64_t ino, int mode, uint64_t offset, uint64_t size)
+int fspf_tree_fallocate(struct fspf_volume *v, uint64_t ino, int mode, uint64_t offset,
+			uint64_t size)
 {
 	struct op o = {.v = v};
 	int r = size ? set_mode(&o, mode) : -EINVAL;

@@ -43,8 +43,8 @@ static ssize_t copy_bytes(struct fspf_volume *v, uint64_t from, uint64_t from_of
 	return done ? (ssize_t)done : n;
 }
 
-ssize_t fspf_tree_copy_range(struct fspf_volume *v, uint64_t from, uint64_t from_offset, uint64_t to,
-			uint64_t to_offset, size_t size)
+ssize_t fspf_tree_copy_range(struct fspf_volume *v, uint64_t from, uint64_t from_offset,
+			     uint64_t to, uint64_t to_offset, size_t size)
 {
 	const struct fspf_region *region = fspf_region_of(v, to);
 	struct fspf_attr source, target;

@@ -222,7 +222,8 @@ static size_t clamp(struct fspf_inode *inode, uint64_t offset, size_t size)
 	return offset >= end ? 0 : (size_t)min_u64(size, end - offset);
 }
 
-ssize_t fspf_tree_read(struct fspf_volume *v, uint64_t ino, uint64_t offset, void *data, size_t size)
+ssize_t fspf_tree_read(struct fspf_volume *v, uint64_t ino, uint64_t offset, void *data,
+		       size_t size)
 {
 	struct fspf_inode *inode;
 	size_t done = 0, want;
@@ -261,8 +262,11 @@ int fspf_file_read_block(struct fspf_volume *v, struct fspf_inode *inode, uint64
 	r = inode->a.in_place ? -EIO : prepare(inode, p); /* it is copied up before it is changed */
 	if (r == 0)
 		r = fetch(v, inode, p, &bad);
-	if (r == -EBADMSG)
-		report_damage(v, inode, block);
+	if (r == -EBADMSG) /* the path cannot be told: finding it takes the locks of inodes */
+		fspf_report_text(v, r,
+				 "damaged: block %llu of inode %llu does not verify; `fspf verify` "
+				 "names the file",
+				 (unsigned long long)block, (unsigned long long)inode->ino);
 	free(p);
 	return r;
 }

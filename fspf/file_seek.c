@@ -111,7 +111,7 @@ static int seek_locked(struct fspf_inode *inode, uint64_t offset, int whence, ui
 }
 
 int fspf_tree_seek(struct fspf_volume *v, uint64_t ino, uint64_t offset, int whence,
-	      uint64_t *ret_offset)
+		   uint64_t *ret_offset)
 {
 	struct fspf_inode *inode;
 	int r = whence == SEEK_DATA || whence == SEEK_HOLE ? 0 : -EINVAL;

@@ -271,7 +271,7 @@ static int write_some(struct fspf_volume *v, struct fspf_inode *inode, uint64_t 
 }
 
 ssize_t fspf_tree_write(struct fspf_volume *v, uint64_t ino, uint64_t offset, const void *data,
-		   size_t size, unsigned flags)
+			size_t size, unsigned flags)
 {
 	struct fspf_inode *inode;
 	int r = fspf_inode_get(v, ino, &inode);

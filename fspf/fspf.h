@@ -58,6 +58,7 @@
 #define FSPF_SIZE_MIN (UINT64_C(16) << 20) /* bytes: the smallest volume limit */
 #define FSPF_LINK_MAX 65000u
 #define FSPF_SNAPSHOT_NAME_MAX 255u /* bytes */
+#define FSPF_SNAPSHOTS_MAX 128u	    /* and as many as fit the root record */
 
 struct fspf_volume;
 
@@ -141,18 +142,28 @@ struct fspf_open_params {
 	const char *path;
 	const struct fspf_credential
 		*credential; /* NULL: authenticated regions alone, read-only (any, if keyless) */
+	/* Instead of it: keys of single regions (fspf_region_key), which are open then beside the
+	 * authenticated ones, read-only.  Where another region lies is a directory that nothing can
+	 * be looked up in (-EACCES). */
+	const struct fspf_credential *const *region_keys;
+	size_t nregion_keys;	    /* at most FSPF_REGIONS_MAX */
 	struct fspf_anchor *anchor; /* taken over, success or not; required */
 	bool read_only;
+	bool peek; /* read-only and without a lock: fspf_tag, fspf_regions, fspf_info and
+		      fspf_snapshots	    alone may be used */
 	/* Nothing is stored: every region is ephemeral, and the volume's files are only read.  An
 	 * encrypted volume can be opened so without its key, as far as that is read-only too. */
 	bool ephemeral;
 	const char *scratch_dir; /* for ephemeral regions' changes; NULL: /var/tmp or another */
 	bool authoring; /* by a tool that builds regions: what is ephemeral or in place when mounted
 			   is written to the volume */
-	bool peek; /* read-only and without a lock: fspf_tag and fspf_regions alone may be used */
-	bool recover;	     /* accept a newer state that provably descends from the anchored one */
-	uint64_t dirty_max;  /* bytes of dirty data; 0: 256 MiB */
-	uint64_t node_cache; /* bytes of clean nodes; 0: 64 MiB */
+	const char *snapshot; /* this one's state instead of the volume's own, read-only; its tag is
+				 fspf_tag() */
+	bool restore; /* fspf_snapshot_restore() sets it: the snapshot's state becomes the volume's
+		       */
+	bool recover; /* accept a newer state that provably descends from the anchored one */
+	uint64_t dirty_max;	     /* bytes of dirty data; 0: 256 MiB */
+	uint64_t node_cache;	     /* bytes of clean nodes; 0: 64 MiB */
 	uint32_t commit_interval_ms; /* 0: 5000; UINT32_MAX: never by time */
 	fspf_report_fn *report;	     /* may be NULL */
 	void *report_ctx;
@@ -341,7 +352,8 @@ struct fspf_region_info {
 	enum fspf_protection protection;
 	char host[FSPF_HOST_MAX + 1]; /* kernel regions: the directory or file; else "" */
 	bool ephemeral, copy_up;
-	bool locked; /* encrypted, and its key was not given: nothing but that is known of it */
+	bool rotating; /* what it holds is being sealed again under a new key */
+	bool locked;   /* encrypted, and its key was not given: nothing but that is known of it */
 	uint16_t id;
 	struct crypto_digest
 		tag;	 /* of the last published state; zero for a region without any node */
@@ -381,6 +393,55 @@ MUST_CHECK int fspf_region_add(struct fspf_volume *v, const struct fspf_region_p
 /* What the volume demands (enum fspf_policy), from now on; committed and published.  -EPERM: a
  * region does not meet it. */
 MUST_CHECK int fspf_policy_set(struct fspf_volume *v, uint32_t policy, struct fspf_error *err);
+/* The key of the encrypted region at @prefix, to be given to somebody who shall read that region
+ * alone; @v is open (or peeked at) with the volume's key.  -ENOENT; -EINVAL: it is not encrypted;
+ * -EAGAIN: it is being rotated. */
+MUST_CHECK int fspf_region_key(struct fspf_volume *v, const char *prefix,
+			       struct fspf_credential **ret, struct fspf_error *err);
+/* ---- snapshots
+ * ----------------------------------------------------------------------------------------------
+ */
+
+struct fspf_snapshot_info {
+	char name[FSPF_SNAPSHOT_NAME_MAX + 1];
+	struct timespec time;	  /* at which it was made */
+	uint64_t generation;	  /* of the state that it keeps */
+	struct crypto_digest tag; /* of that state */
+};
+
+/* In the order in which they were made.  -ENOKEY: the volume's key was not given. */
+MUST_CHECK int fspf_snapshots(struct fspf_volume *v,
+			      struct fspf_snapshot_info ret[static FSPF_SNAPSHOTS_MAX],
+			      size_t *ret_count);
+
+/*
+ * Keep the state of this instant under @name, 1 to 255 bytes without '/' and control characters;
+ * @ret_tag (may be NULL) is its tag, with which the volume is published in passing.  Operations go
+ * on meanwhile; it costs two commits.  -EEXIST; -EINVAL, the name; -ENOSPC: no space, or the
+ * volume has as many snapshots as it can.
+ */
+MUST_CHECK int fspf_snapshot_create(struct fspf_volume *v, const char *name,
+				    struct crypto_digest *ret_tag, struct fspf_error *err);
+
+/*
+ * Give up a snapshot, and the blocks that nobody else reaches, which are free with the commit
+ * after it.  All trees are read for that; operations go on meanwhile, but those that wait for
+ * durability wait for it too.  -ENOENT; -EBADMSG: the volume itself is damaged.
+ */
+MUST_CHECK int fspf_snapshot_delete(struct fspf_volume *v, const char *name,
+				    struct fspf_error *err);
+
+/*
+ * Open the volume as @params say (their anchor is taken over), make the state of snapshot @name its
+ * state, publish that under a new tag, and close it.  The state before is gone, unless it is
+ * another snapshot's; the snapshots stay.  Regions that were added since disappear: @ret_gone.
+ * Nobody else can have the volume open: -EBUSY.  -ENOENT; -EPERM: the volume's policy.  A failure
+ * leaves the volume as it was.
+ */
+MUST_CHECK int fspf_snapshot_restore(const struct fspf_open_params *params, const char *name,
+				     struct fspf_region_info ret_gone[static FSPF_REGIONS_MAX],
+				     size_t *ret_ngone, struct crypto_digest *ret_tag,
+				     struct fspf_error *err);
 
 /* A path from the root of the volume, through regions; symlinks are not followed.  Takes a
  * reference. */
@@ -466,6 +527,18 @@ MUST_CHECK int fspf_import(struct fspf_volume *v, const char *path, const char *
 /* The file or tree at @path to @destination on the host, which must not exist (or be an empty
  * directory). A damaged file is not written at all and reported; the rest is. */
 MUST_CHECK int fspf_export(struct fspf_volume *v, const char *path, const char *destination,
+			   const struct fspf_transfer *transfer, struct fspf_error *err);
+
+/*
+ * New keys for the encrypted regions (or for the one at @prefix, if not NULL): what they hold is
+ * sealed again, beside whatever else is done with the volume.  The new keys are published at the
+ * beginning; the old ones are gone when it returns 0.  Until then the volume has both and is like
+ * any other, and after a failure or a crash the next call goes on: it first ends what was begun,
+ * and then takes the regions that had no part in it.  -EPERM: there are snapshots; -EINVAL: the
+ * region is not encrypted; -EBUSY: under way in this process already; -EBADMSG: something is
+ * damaged.
+ */
+MUST_CHECK int fspf_rotate(struct fspf_volume *v, const char *prefix,
 			   const struct fspf_transfer *transfer, struct fspf_error *err);
 
 struct fspf_verify_result {

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "fspf/inode.h"
+#include "fspf/locked.h"
 
 struct fspf_inode_table {
 	pthread_mutex_t lock;
@@ -307,7 +308,7 @@ void fspf_inode_attr(const struct fspf_inode *inode, struct fspf_attr *ret)
 		.size = a->size,
 		.blocks = stat_blocks(inode),
 		.rdev = a->rdev,
-		.mode = a->mode,
+		.mode = fspf_is_locked(inode) ? inode->type : a->mode,
 		.nlink = a->nlink,
 		.uid = a->uid,
 		.gid = a->gid,

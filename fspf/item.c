@@ -14,6 +14,7 @@
 
 #define INODE_INLINED 1u
 #define INODE_IN_PLACE 2u
+#define INODE_COVERED 4u
 
 static_assert(FSPF_EXTENT_SIZE_MAX <= MERKLE_VALUE_MAX, "an extent fits an item");
 static_assert(FSPF_EXTENT_BLOCKS_SHA * CRYPTO_SEAL_SIZE == FSPF_EXTENT_BLOCKS_GCM * CRYPTO_MAC_SIZE,
@@ -54,8 +55,9 @@ void fspf_inode_encode(const struct fspf_inode_item *inode, uint8_t out[static F
 	put_time(out + 84, &inode->mtime);
 	put_time(out + 96, &inode->ctime);
 	put_time(out + 108, &inode->btime);
-	put_le32(out + 120,
-		 (inode->inlined ? INODE_INLINED : 0) | (inode->in_place ? INODE_IN_PLACE : 0));
+	put_le32(out + 120, (inode->inlined ? INODE_INLINED : 0) |
+				    (inode->in_place ? INODE_IN_PLACE : 0) |
+				    (inode->covered ? INODE_COVERED : 0));
 	put_le32(out + 124, 0);
 }
 
@@ -98,12 +100,16 @@ int fspf_inode_decode(const void *in, size_t len, struct fspf_inode_item *ret)
 		return -EBADMSG;
 	i.inlined = get_le32(p + 120) & INODE_INLINED;
 	i.in_place = get_le32(p + 120) & INODE_IN_PLACE;
-	if (get_le32(p + 120) & ~(INODE_INLINED | INODE_IN_PLACE) || get_le32(p + 124) ||
-	    !mode_is_valid(i.mode) || i.size > FSPF_FILE_SIZE_MAX || i.parent > FSPF_OBJECT_MAX)
+	i.covered = get_le32(p + 120) & INODE_COVERED;
+	if (get_le32(p + 120) & ~(INODE_INLINED | INODE_IN_PLACE | INODE_COVERED) ||
+	    get_le32(p + 124) || !mode_is_valid(i.mode) || i.size > FSPF_FILE_SIZE_MAX ||
+	    i.parent > FSPF_OBJECT_MAX)
 		return -EBADMSG;
 	if (i.inlined && (!S_ISREG(i.mode) || i.size > FSPF_INLINE_MAX))
 		return -EBADMSG;
 	if (i.in_place && (!S_ISREG(i.mode) || i.inlined))
+		return -EBADMSG;
+	if (i.covered && !S_ISDIR(i.mode))
 		return -EBADMSG;
 	*ret = i;
 	return 0;

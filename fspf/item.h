@@ -48,6 +48,7 @@ struct fspf_inode_item {
 	struct timespec atime, mtime, ctime, btime;
 	bool inlined;  /* contents are in the INLINE item */
 	bool in_place; /* contents are in a file of the host; extents, if any, mean nothing */
+	bool covered;  /* a directory that an encrypted region's top covers */
 };
 #define FSPF_INODE_SIZE 128u /* bytes */
 

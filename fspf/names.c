@@ -274,7 +274,7 @@ static int make(struct fspf_volume *v, uint64_t parent, const struct making *m,
 }
 
 int fspf_tree_create_file(struct fspf_volume *v, uint64_t parent, const char *name, uint32_t mode,
-		     uint64_t rdev, const struct fspf_caller *caller, struct fspf_attr *ret)
+			  uint64_t rdev, const struct fspf_caller *caller, struct fspf_attr *ret)
 {
 	struct making m = {.name = name, .mode = mode & (S_IFMT | 07777), .caller = caller};
 
@@ -295,7 +295,7 @@ int fspf_tree_create_file(struct fspf_volume *v, uint64_t parent, const char *na
 }
 
 int fspf_tree_symlink(struct fspf_volume *v, uint64_t parent, const char *name, const char *target,
-		 const struct fspf_caller *caller, struct fspf_attr *ret)
+		      const struct fspf_caller *caller, struct fspf_attr *ret)
 {
 	struct making m = {
 		.name = name, .mode = S_IFLNK | 0777, .target = target, .caller = caller};
@@ -307,7 +307,7 @@ int fspf_tree_symlink(struct fspf_volume *v, uint64_t parent, const char *name, 
 }
 
 int fspf_tree_tmpfile(struct fspf_volume *v, uint64_t parent, uint32_t mode,
-		 const struct fspf_caller *caller, struct fspf_attr *ret)
+		      const struct fspf_caller *caller, struct fspf_attr *ret)
 {
 	struct making m = {.mode = S_IFREG | (mode & 07777), .caller = caller};
 
@@ -409,7 +409,7 @@ static int link_in(struct fspf_volume *v, struct fspf_inode *inode, struct fspf_
 }
 
 int fspf_tree_link(struct fspf_volume *v, uint64_t ino, uint64_t parent, const char *name,
-	      struct fspf_attr *ret)
+		   struct fspf_attr *ret)
 {
 	struct fspf_inode *inode = NULL, *dir = NULL;
 	struct fspf_attr attr;

@@ -20,7 +20,10 @@
 #include "fspf/error.h"
 #include "fspf/inode.h"
 #include "fspf/inplace.h"
+#include "fspf/open.h"
+#include "fspf/region_key.h"
 #include "fspf/scratch.h"
+#include "fspf/snapshot.h"
 
 #define DIRTY_DEFAULT (UINT64_C(256) << 20)
 #define DIRTY_MIN (UINT64_C(8) << 20)
@@ -39,7 +42,7 @@ static void free_regions(struct fspf_volume *v)
 	atomic_store(&v->nregions, 0);
 }
 
-static void volume_free(struct fspf_volume *v)
+void fspf_volume_free(struct fspf_volume *v)
 {
 	if (!v)
 		return;
@@ -55,6 +58,7 @@ static void volume_free(struct fspf_volume *v)
 	crypto_sessions_free(v->sessions);
 	crypto_key_free(v->key);
 	fspf_root_free(v->root);
+	fspf_root_free(v->replaced);
 	fspf_anchor_free(v->anchor);
 	fspf_store_free(v->store);
 	free(v->pins);
@@ -78,12 +82,17 @@ static int init_locks(struct fspf_volume *v)
 	return crypto_random(&v->stamp, sizeof(v->stamp));
 }
 
+static bool opens_read_only(const struct fspf_open_params *params)
+{
+	return params->read_only || params->peek || (params->snapshot && !params->restore);
+}
+
 static uint64_t or_default(uint64_t value, uint64_t fallback, uint64_t least)
 {
 	return max_u64(value ? value : fallback, least);
 }
 
-static int volume_new(const struct fspf_open_params *params, struct fspf_volume **ret)
+int fspf_volume_new(const struct fspf_open_params *params, struct fspf_volume **ret)
 {
 	struct fspf_volume *v = calloc(1, sizeof(*v));
 	int r;
@@ -92,7 +101,7 @@ static int volume_new(const struct fspf_open_params *params, struct fspf_volume 
 		return -ENOMEM;
 	r = init_locks(v);
 	v->peek = params->peek;
-	v->read_only = params->read_only || params->peek;
+	v->read_only = opens_read_only(params);
 	v->ephemeral = params->ephemeral && !v->read_only;
 	v->authoring = params->authoring;
 	v->scratch.base = FSPF_SCRATCH_BASE;
@@ -115,7 +124,7 @@ static int volume_new(const struct fspf_open_params *params, struct fspf_volume 
 	if (r == 0)
 		r = fspf_inplace_new(&v->inplace);
 	if (r)
-		volume_free(v);
+		fspf_volume_free(v);
 	else
 		*ret = v;
 	return r;
@@ -126,9 +135,9 @@ static int volume_new(const struct fspf_open_params *params, struct fspf_volume 
 static int open_store(struct fspf_volume *v, const struct fspf_open_params *params,
 		      struct fspf_error *err)
 {
-	enum fspf_store_mode mode = params->peek			? FSPF_STORE_PEEK
-				    : params->read_only || v->ephemeral ? FSPF_STORE_READ_ONLY
-									: FSPF_STORE_READ_WRITE;
+	enum fspf_store_mode mode = params->peek		   ? FSPF_STORE_PEEK
+				    : v->read_only || v->ephemeral ? FSPF_STORE_READ_ONLY
+								   : FSPF_STORE_READ_WRITE;
 	int r;
 
 	if (params->store) {
@@ -159,18 +168,26 @@ static int open_key(struct fspf_volume *v, const struct fspf_open_params *params
 	uint32_t slot;
 	int r;
 
+	r = fspf_region_keys_check(params, err);
+	if (r)
+		return r;
 	if (!v->header.keyed)
-		return params->credential ? fspf_fail(err, -EINVAL, "leave the key out",
-						      "the volume has no key: it holds "
-						      "authenticated regions alone")
-					  : 0;
+		return params->credential || params->nregion_keys
+			       ? fspf_fail(err, -EINVAL, "leave the key out",
+					   "the volume has no key: it holds "
+					   "authenticated regions alone")
+			       : 0;
 	if (!params->credential) {
 		if (v->read_only || v->ephemeral)
 			return 0;
-		return fspf_fail(err, -ENOKEY,
-				 "give --key-file, --passphrase-file or FSPF_KEY; authenticated "
-				 "regions can be read without",
-				 "the volume needs its key to be written");
+		return fspf_fail(
+			err, -ENOKEY,
+			params->nregion_keys
+				? "with the keys of single regions it is opened read-only (-o "
+				  "ro)"
+				: "give --key-file, --passphrase-file or FSPF_KEY; "
+				  "authenticated regions can be read without",
+			"the volume needs its key to be written");
 	}
 	r = fspf_keyslots_read(v->store, &slots, err);
 	return r ? r
@@ -185,10 +202,13 @@ struct candidates {
 	int error[2];
 };
 
-static void read_candidates(struct fspf_volume *v, struct candidates *c)
+static void read_candidates(struct fspf_volume *v, const struct fspf_open_params *params,
+			    struct candidates *c)
 {
-	const struct fspf_root_keys keys = {.volume = v->key};
+	struct crypto_key *room[FSPF_REGIONS_MAX];
+	struct fspf_root_keys keys = fspf_region_keys_of(params, room);
 
+	keys.volume = v->key;
 	for (unsigned i = 0; i < 2; i++)
 		c->error[i] =
 			fspf_root_read(v->store, &v->header, &keys, i, &c->root[i], &c->tag[i]);
@@ -286,8 +306,10 @@ static int open_root(struct fspf_volume *v, const struct fspf_open_params *param
 	struct candidates c = {0};
 	int r;
 
-	read_candidates(v, &c);
+	read_candidates(v, params, &c);
 	r = choose(v, params, &c, err);
+	if (r == 0)
+		r = fspf_region_keys_used(v->root, params, err);
 	fspf_root_free(c.root[0]);
 	fspf_root_free(c.root[1]);
 	return r;
@@ -306,7 +328,7 @@ static int open_sessions(struct fspf_volume *v, struct fspf_error *err)
 	return 0;
 }
 
-static int open_regions(struct fspf_volume *v, struct fspf_error *err)
+int fspf_volume_regions(struct fspf_volume *v)
 {
 	int r = 0;
 
@@ -317,8 +339,33 @@ static int open_regions(struct fspf_volume *v, struct fspf_error *err)
 	}
 	if (r == 0)
 		r = fspf_regions_attach(v);
+	return r;
+}
+
+static int open_regions(struct fspf_volume *v, struct fspf_error *err)
+{
+	int r;
+
+	if (v->root->nregions == 0)
+		return fspf_fail(
+			err, -ENOKEY,
+			"give --key-file, --passphrase-file, FSPF_KEY or --region-key-file",
+			"nothing of the volume can be read without a key");
+	r = fspf_volume_regions(v);
 	return r ? fspf_fail(err, r, NULL, "cannot open the volume's regions: %s", strerror(-r))
 		 : 0;
+}
+
+/* Whose state it is: the volume's own, unless a snapshot is asked for. */
+static int open_state(struct fspf_volume *v, const struct fspf_open_params *params,
+		      struct fspf_error *err)
+{
+	int r = open_root(v, params, err);
+
+	if (r == 0 && params->snapshot)
+		r = params->restore ? fspf_snapshot_put_back(v, params->snapshot, err)
+				    : fspf_snapshot_select(v, params->snapshot, err);
+	return r;
 }
 
 /* A fresh session.  An ephemeral open's is never stored: its seals die with it. */
@@ -341,6 +388,7 @@ static int begin_stored(struct fspf_volume *v)
 		.blocks_max = v->header.size_blocks,
 		.generation = v->root->generation + 1,
 		.cursor = v->root->cursor,
+		.kept = fspf_snapshot_newest(v->root),
 	};
 
 	return v->ephemeral ? 0 : fspf_space_new(&config, &v->stored.space);
@@ -470,7 +518,7 @@ static int open_volume(struct fspf_volume *v, const struct fspf_open_params *par
 	v->store->segment_blocks = v->header.segment_blocks;
 	r = open_key(v, params, err);
 	if (r == 0)
-		r = open_root(v, params, err);
+		r = open_state(v, params, err);
 	if (r || v->peek)
 		return r;
 	r = open_sessions(v, err);
@@ -500,7 +548,7 @@ int fspf_open(const struct fspf_open_params *params, struct fspf_volume **ret,
 	else if (!params->anchor)
 		r = fspf_fail(err, -EINVAL, NULL, "no anchor was given");
 	if (r == 0) {
-		r = volume_new(params, &v);
+		r = fspf_volume_new(params, &v);
 		if (r)
 			fspf_fail(err, r, NULL, "cannot open the volume: %s", strerror(-r));
 	}
@@ -512,7 +560,7 @@ int fspf_open(const struct fspf_open_params *params, struct fspf_volume **ret,
 	v->anchor = params->anchor;
 	r = open_volume(v, params, err);
 	if (r)
-		volume_free(v);
+		fspf_volume_free(v);
 	else
 		*ret = v;
 	return r;
@@ -529,7 +577,7 @@ int fspf_close(struct fspf_volume *v, struct crypto_digest *ret_tag, struct fspf
 			  "the last changes could not be made durable: %s", strerror(-r));
 	if (ret_tag)
 		*ret_tag = v->tag;
-	volume_free(v);
+	fspf_volume_free(v);
 	return r;
 }
 
@@ -584,7 +632,7 @@ int fspf_first_state(const struct fspf_create_params *params, struct fspf_store 
 	int r = crypto_init();
 
 	if (r == 0)
-		r = volume_new(&defaults, &v);
+		r = fspf_volume_new(&defaults, &v);
 	if (r) {
 		fspf_store_free(store);
 		return fspf_fail(err, r, NULL, "cannot create the volume: %s", strerror(-r));
@@ -599,11 +647,11 @@ int fspf_first_state(const struct fspf_create_params *params, struct fspf_store 
 	}
 	if (r == 0)
 		return fspf_close(v, ret_tag, err);
-	volume_free(v);
+	fspf_volume_free(v);
 	return r;
 }
 
 void fspf_abandon(struct fspf_volume *v)
 {
-	volume_free(v);
+	fspf_volume_free(v);
 }

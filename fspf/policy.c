@@ -33,9 +33,7 @@ int fspf_policy_set(struct fspf_volume *v, uint32_t policy, struct fspf_error *e
 		return r;
 	if (atomic_exchange(&v->policy, policy) == policy)
 		return 0;
-	pthread_rwlock_rdlock(&v->gate);
-	atomic_store(&v->stored.changed, atomic_load(&v->epoch));
-	pthread_rwlock_unlock(&v->gate);
+	fspf_record_changed(v);
 	r = fspf_sync(v);
 	return r ? fspf_fail(err, r, NULL, "the policy could not be stored: %s", strerror(-r)) : 0;
 }

@@ -16,7 +16,7 @@
 #include "fspf/error.h"
 #include "fspf/host.h"
 #include "fspf/inode.h"
-#include "fspf/volume.h"
+#include "fspf/locked.h"
 
 int fspf_prefix_normalise(const char *path, char ret[static FSPF_PREFIX_MAX + 1])
 {
@@ -128,8 +128,7 @@ static struct fspf_region *around(struct fspf_volume *v, const struct fspf_regio
 	return best;
 }
 
-/* One component of @path into @name; what follows. */
-static const char *next_name(const char *path, char name[static FSPF_NAME_MAX + 1])
+const char *fspf_prefix_name(const char *path, char name[static FSPF_NAME_MAX + 1])
 {
 	size_t n = strcspn(path, "/");
 
@@ -148,22 +147,27 @@ static bool is_seen(const struct fspf_region *region)
 	       fspf_region_is_ephemeral(region);
 }
 
-/* Walk @rest from the top of @outer, pinning each directory; the last one is @region's
- * place. */
+/* Walk *rest from the top of @outer, pinning each directory; the last one is @region's place.
+ * -EACCES: before that, a locked region's place; *rest is what would be in it. */
 static int attach(struct fspf_volume *v, struct fspf_region *region, struct fspf_region *outer,
-		  const char *rest)
+		  const char **rest)
 {
 	struct fspf_dirent_item d = {.object = FSPF_OBJECT_ROOT};
 	char name[FSPF_NAME_MAX + 1];
+	bool locked = false;
 	int r = 0;
 
-	while (*rest && r == 0) {
-		rest = next_name(rest, name);
-		if (!rest)
+	while (**rest && r == 0) {
+		*rest = fspf_prefix_name(*rest, name);
+		if (!*rest)
 			return -EBADMSG;
 		r = fspf_dir_find(outer, d.object, name, &d, NULL);
 		if (r == 0)
 			r = pin(v, outer, d.object);
+		if (r == 0 && **rest)
+			r = fspf_is_locked_at(outer, d.object, &locked);
+		if (r == 0 && locked)
+			return -EACCES;
 	}
 	if (r)
 		return r == -ENOENT ? -EBADMSG : r;
@@ -185,23 +189,59 @@ static int cover(const struct fspf_region *region, const struct fspf_region *out
 	return r == -EEXIST ? 0 : r; /* it was covered when another region was attached */
 }
 
+/* A stub in the place of the locked region in which @rest of the region's prefix lies. */
+static int bridge(struct fspf_volume *v, const struct fspf_region *region, const char *rest)
+{
+	char prefix[FSPF_PREFIX_MAX + 1];
+	struct fspf_region *stub;
+	size_t len = (size_t)(rest - region->prefix);
+
+	memcpy(prefix, region->prefix, len);
+	prefix[len > 1 ? len - 1 : len] = 0;
+	return fspf_stub_new(v, prefix, &stub);
+}
+
+static int attach_region(struct fspf_volume *v, struct fspf_region *region)
+{
+	int r = 0;
+
+	while (r == 0) {
+		const char *rest = region->prefix + 1;
+		struct fspf_region *outer = around(v, region, &rest);
+
+		if (outer && outer->passed)
+			return cover(region, outer, rest);
+		if (outer && !outer->tree)
+			return 0; /* the host does not have it, or it is not asked */
+		if (!is_seen(region) && (!outer || outer->stub))
+			return 0;
+		if (outer && outer->stub)
+			r = fspf_stub_way(outer, rest);
+		if (r == 0)
+			r = outer ? attach(v, region, outer, &rest) : -EACCES;
+		if (r != -EACCES)
+			return r;
+		if (!is_seen(region))
+			return 0;
+		r = bridge(v, region, rest);
+	}
+	return r;
+}
+
 int fspf_regions_attach(struct fspf_volume *v)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < atomic_load(&v->nregions) && r == 0; i++) {
-		const char *rest = NULL;
-		struct fspf_region *outer = around(v, v->regions[i], &rest);
+		struct fspf_region *region = v->regions[i];
 
-		if (outer && outer->passed)
-			r = cover(v->regions[i], outer, rest);
-		else if (outer && !v->regions[i]->cover && outer->tree)
-			r = attach(v, v->regions[i], outer, rest);
+		if (strcmp(region->prefix, "/") && !region->cover)
+			r = attach_region(v, region);
 		/* A damaged way there makes the region unreachable by name, not the rest unusable.
 		 */
 		if (r == -EBADMSG) {
 			fspf_report_text(v, r, "damaged: the way to region %s cannot be read",
-					 v->regions[i]->prefix);
+					 region->prefix);
 			r = 0;
 		}
 	}
@@ -225,10 +265,12 @@ int fspf_resolve(struct fspf_volume *v, const char *path, struct fspf_attr *ret)
 	while (r == 0 && *rest) {
 		uint64_t parent = at.ino;
 
-		rest = next_name(rest, name);
+		rest = fspf_prefix_name(rest, name);
 		r = rest ? fspf_lookup(v, parent, name, &at) : -ENAMETOOLONG;
 		fspf_forget(v, parent, 1);
 	}
+	if (r == -EACCES) /* nothing but a locked region refuses */
+		r = -ENOKEY;
 	if (r == 0)
 		*ret = at;
 	return r;

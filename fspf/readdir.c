@@ -10,6 +10,7 @@
 
 #include "fspf/dispatch.h"
 #include "fspf/dir.h"
+#include "fspf/locked.h"
 
 #define GATHER 64u /* entries at a time */
 
@@ -134,7 +135,7 @@ static int tell_entries(const struct telling *t, struct fspf_inode *dir, uint64_
 }
 
 int fspf_tree_readdir(struct fspf_volume *v, uint64_t ino, uint64_t cookie, bool with_attr,
-		 fspf_entry_fn *entry, void *ctx)
+		      fspf_entry_fn *entry, void *ctx)
 {
 	struct telling t = {v, with_attr, entry, ctx};
 	struct fspf_inode *dir;
@@ -146,6 +147,8 @@ int fspf_tree_readdir(struct fspf_volume *v, uint64_t ino, uint64_t cookie, bool
 		r = -ENOTDIR;
 	else if (cookie > INT64_MAX)
 		r = -EINVAL;
+	else if (fspf_is_locked(dir))
+		r = -EACCES;
 	if (r == 0)
 		r = tell_dots(&t, dir, cookie);
 	if (r == 0)

@@ -94,6 +94,13 @@ static int open_sealer(struct fspf_region *region, const struct fspf_region_reco
 			return r;
 		memcpy(region->key->b, record->key, sizeof(record->key));
 	}
+	if (record->old_sessions) {
+		r = crypto_key_new(&region->old_key);
+		if (r)
+			return r;
+		memcpy(region->old_key->b, record->old_key, sizeof(record->old_key));
+		region->old_sessions = record->old_sessions;
+	}
 	return fspf_record_sealer(record, region->v->sessions, region->identity, &region->sealer);
 }
 
@@ -196,6 +203,7 @@ struct fspf_region *fspf_region_free(struct fspf_region *region)
 	crypto_key_free(region->key);
 	if (region->host_fd >= 0)
 		close(region->host_fd);
+	crypto_key_free(region->old_key);
 	free(region);
 	return NULL;
 }
@@ -210,7 +218,7 @@ struct fspf_region *fspf_region_of(struct fspf_volume *v, uint64_t ino)
 	return NULL;
 }
 
-static void describe(const struct fspf_region_record *record, struct fspf_region_info *ret)
+void fspf_region_describe(const struct fspf_region_record *record, struct fspf_region_info *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	memcpy(ret->prefix, record->prefix, sizeof(ret->prefix));
@@ -218,6 +226,7 @@ static void describe(const struct fspf_region_record *record, struct fspf_region
 	ret->protection = record->protection;
 	ret->ephemeral = record->flags & FSPF_REGION_EPHEMERAL;
 	ret->copy_up = record->flags & FSPF_REGION_COPY_UP;
+	ret->rotating = record->old_sessions > 0;
 	ret->id = record->id;
 	ret->tag = record->tag;
 	ret->files = record->files;
@@ -231,7 +240,7 @@ void fspf_regions(struct fspf_volume *v, struct fspf_region_info ret[static FSPF
 
 	pthread_mutex_lock(&v->state_lock);
 	for (; n < v->root->nregions; n++)
-		describe(&v->root->region[n], &ret[n]);
+		fspf_region_describe(&v->root->region[n], &ret[n]);
 	for (; n < v->root->public_regions + v->root->capsules; n++)
 		ret[n] = (struct fspf_region_info){.protection = FSPF_ENCRYPTED, .locked = true};
 	pthread_mutex_unlock(&v->state_lock);

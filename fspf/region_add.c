@@ -12,6 +12,7 @@
 #include "fspf/create.h"
 #include "fspf/dir.h"
 #include "fspf/error.h"
+#include "fspf/locked.h"
 
 /* The region's top is a file. */
 static bool is_file(const struct fspf_region_params *p)
@@ -109,6 +110,9 @@ static int add(struct fspf_volume *v, const struct fspf_region_params *params,
 	return r;
 }
 
+/* The most that one more region adds to a root record: entry, capsule, keys. */
+#define FSPF_REGION_BYTES_MAX (256u + FSPF_PREFIX_MAX + FSPF_HOST_MAX)
+
 /* ---- what there cannot be ---- */
 
 static int check_class(const struct fspf_region_params *p, struct fspf_error *err)
@@ -179,17 +183,16 @@ static int check_volume(struct fspf_volume *v, const struct fspf_region_params *
 static int check_room(struct fspf_volume *v, const struct fspf_region_params *p,
 		      struct fspf_error *err)
 {
-	size_t total = strlen(p->prefix) + 1280;
+	size_t size;
 
-	for (size_t i = 0; i < atomic_load(&v->nregions); i++) {
-		total += strlen(v->regions[i]->prefix) + strlen(v->regions[i]->host) + 256;
+	for (size_t i = 0; i < atomic_load(&v->nregions); i++)
 		if (!strcmp(v->regions[i]->prefix, p->prefix))
 			return fspf_fail(err, -EEXIST, NULL, "there is a region at %s already",
 					 p->prefix);
-	}
-	if (p->host)
-		total += strlen(p->host);
-	if (atomic_load(&v->nregions) == FSPF_REGIONS_MAX || total > FSPF_ROOT_SLOT_BYTES)
+	pthread_mutex_lock(&v->state_lock);
+	size = fspf_root_size(v->root) + FSPF_REGION_BYTES_MAX;
+	pthread_mutex_unlock(&v->state_lock);
+	if (atomic_load(&v->nregions) == FSPF_REGIONS_MAX || size > FSPF_ROOT_SLOT_BYTES)
 		return fspf_fail(err, -ENOSPC, NULL, "the volume has as many regions as it can");
 	return 0;
 }

@@ -228,7 +228,7 @@ static int check_names(const char *name, const char *new_name, unsigned flags)
 }
 
 int fspf_tree_rename(struct fspf_volume *v, uint64_t parent, const char *name, uint64_t new_parent,
-		const char *new_name, unsigned flags, const struct fspf_caller *caller)
+		     const char *new_name, unsigned flags, const struct fspf_caller *caller)
 {
 	struct side from = {.name = name}, to = {.name = new_name};
 	int r = check_names(name, new_name, flags);

@@ -31,8 +31,6 @@
 #define FSPF_ROOT_SLOT0 16u	  /* first block; slot 1 follows at 32 */
 #define FSPF_REGION_SPACE 0xffffu /* the pseudo region of the space map */
 
-#define FSPF_SNAPSHOTS_MAX 128u /* and as many as fit the slot */
-
 /* What a region is besides its protection. */
 enum fspf_region_flags {
 	FSPF_REGION_EPHEMERAL = 1 << 0, /* changes die with whoever opened the volume */
@@ -134,6 +132,11 @@ struct fspf_root_sealer *fspf_root_sealer_free(struct fspf_root_sealer *s);
 /* In guarded memory, zeroed. */
 struct fspf_root *fspf_root_new(void);
 struct fspf_root *fspf_root_free(struct fspf_root *root);
+
+/* Bytes that the record takes; there is room for FSPF_ROOT_SLOT_BYTES.  A snapshot takes
+ * FSPF_SNAPSHOT_HEAD and its name. */
+#define FSPF_SNAPSHOT_HEAD 76u
+size_t fspf_root_size(const struct fspf_root *root);
 
 /* Write @root (its salt, counter and mac are set here) to @slot (0 or 1); no barrier.  @sealer
  * NULL: keyless. The tag of what was written. */

@@ -242,6 +242,21 @@ void fspf_root_put_sealed(struct fspf_bytes *b, const struct fspf_root *root)
 		put_snapshot(b, &root->snapshot[i]);
 }
 
+size_t fspf_root_size(const struct fspf_root *root)
+{
+	size_t size = FSPF_ROOT_PUBLIC + FSPF_ROOT_SEALED;
+
+	for (uint32_t i = 0; i < root->nregions; i++) {
+		size += FSPF_ENTRY_HEAD + strlen(root->region[i].prefix) +
+			strlen(root->region[i].host);
+		if (is_encrypted(&root->region[i]))
+			size += FSPF_CAPSULE_HEAD + FSPF_KEYS_SIZE;
+	}
+	for (uint32_t i = 0; i < root->nsnapshots; i++)
+		size += FSPF_SNAPSHOT_HEAD + strlen(root->snapshot[i].name);
+	return size;
+}
+
 /* ---- decoding ---- */
 
 /* A string of @len bytes without a NUL. */

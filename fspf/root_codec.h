@@ -16,7 +16,10 @@
 #define FSPF_ROOT_MAC_AT 152u
 #define FSPF_ROOT_PUBLIC 232u /* bytes before the public regions */
 #define FSPF_CAPSULE_HEAD 24u /* bytes before a capsule's ciphertext */
-#define FSPF_ENTRY_MAX (160u + FSPF_PREFIX_MAX + FSPF_HOST_MAX)
+#define FSPF_ENTRY_HEAD 160u  /* bytes of a region's entry before its prefix */
+#define FSPF_ENTRY_MAX (FSPF_ENTRY_HEAD + FSPF_PREFIX_MAX + FSPF_HOST_MAX)
+#define FSPF_ROOT_SEALED 128u /* bytes of the sealed part before the regions' keys */
+#define FSPF_KEYS_SIZE 72u
 
 struct fspf_bytes {
 	uint8_t *p;

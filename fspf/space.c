@@ -38,6 +38,7 @@ int fspf_space_new(const struct fspf_space_config *config, struct fspf_space **r
 	sp->segments_max = config->blocks_max / config->store->segment_blocks;
 	sp->generation = config->generation;
 	sp->cursor = config->cursor;
+	sp->kept = config->kept;
 	sp->ahead = SPACE_AHEAD_MIN;
 	*ret = sp;
 	return 0;
@@ -54,6 +55,7 @@ struct fspf_space *fspf_space_free(struct fspf_space *sp)
 	free(sp->segments);
 	fspf_space_runs_free(&sp->open);
 	fspf_space_runs_free(&sp->frozen);
+	fspf_space_runs_free(&sp->held);
 	pthread_cond_destroy(&sp->changed);
 	pthread_mutex_destroy(&sp->lock);
 	free(sp);

@@ -20,6 +20,8 @@
  *   S4  Free blocks counted, segment by segment, equal the total; fspf_space_check() recounts.
  *   S5  The store has been asked to reserve a block's space before the block is handed out or
  * counted as promised.
+ *   S6  A block that a snapshot reaches is never free: what is released and was born in the newest
+ * snapshot's generation or before stays in use (fspf/space_keep.c).
  *
  * Reserving and trimming go by groups of FSPF_SPACE_GROUP blocks (aligned): a group is reserved
  * whole before its first use and trimmed whole when it has become free.
@@ -48,6 +50,7 @@ struct fspf_space_config {
 	uint64_t generation; /* the open generation, > 0 */
 	uint64_t cursor; /* where to go on allocating (a hint from the root record); 0: at the start
 			  */
+	uint64_t kept;	 /* the newest snapshot's generation; 0: there is none */
 };
 
 MUST_CHECK int fspf_space_new(const struct fspf_space_config *config, struct fspf_space **ret);
@@ -59,6 +62,13 @@ MUST_CHECK int fspf_space_mark(struct fspf_space *sp, uint64_t block, uint64_t c
 /* Loading, after the last mark: what the loaded state has promised, before anybody else is let in.
  */
 MUST_CHECK int fspf_space_restore(struct fspf_space *sp, uint64_t promised);
+/* The same for what may be reached twice: the blocks that were not marked are, *ret_new of them. */
+MUST_CHECK int fspf_space_mark_shared(struct fspf_space *sp, uint64_t block, uint64_t count,
+				      uint64_t *ret_new);
+/* The same for what only the published root reaches: it is free when the next one is published. */
+MUST_CHECK int fspf_space_mark_deferred(struct fspf_space *sp, uint64_t block, uint64_t count);
+/* How many of the blocks are in use. */
+uint64_t fspf_space_marked(struct fspf_space *sp, uint64_t block, uint64_t count);
 /* Loading is over (error 0), or failed: waiting and later calls then get @error. */
 void fspf_space_ready(struct fspf_space *sp, int error);
 
@@ -72,6 +82,9 @@ MUST_CHECK int fspf_space_alloc(struct fspf_space *sp, uint32_t want, uint32_t l
 /* The run is no longer reached by the live state; @birth is the generation in which it was written.
  */
 void fspf_space_release(struct fspf_space *sp, uint64_t block, uint64_t count, uint64_t birth);
+
+/* The same for what is no snapshot's, whenever it was born: the session table, the stored map. */
+void fspf_space_drop(struct fspf_space *sp, uint64_t block, uint64_t count);
 
 /* Give back a run that was allocated and never used, or whose use failed: free at once. */
 void fspf_space_unalloc(struct fspf_space *sp, uint64_t block, uint64_t count);
@@ -89,6 +102,23 @@ void fspf_space_unpromise(struct fspf_space *sp, uint64_t count);
 void fspf_space_freeze(struct fspf_space *sp); /* open generation + 1 */
 void fspf_space_published(struct fspf_space *sp);
 void fspf_space_thaw(struct fspf_space *sp);
+
+/*
+ * Snapshots come and go while the live state changes.  hold: from now on, what is released and was
+ * born after @after and up to @to is noted, and stays in use until it is known whose it is.
+ * hold_keep: it is a snapshot's.  hold_release: it is deferred, but for what @but (NULL: nothing)
+ * has marked.  Either ends the holding, if there is one.
+ */
+void fspf_space_hold(struct fspf_space *sp, uint64_t after, uint64_t to);
+void fspf_space_hold_keep(struct fspf_space *sp);
+void fspf_space_hold_release(struct fspf_space *sp, struct fspf_space *but);
+/* The newest snapshot's generation is another now. */
+void fspf_space_set_kept(struct fspf_space *sp, uint64_t generation);
+
+/* Some block may be in use that nobody reaches: the map must not be stored, so that the next open
+ * finds out from the trees. */
+void fspf_space_lose(struct fspf_space *sp);
+bool fspf_space_is_exact(struct fspf_space *sp);
 
 struct fspf_space_stat {
 	uint64_t total; /* blocks: the limit, or what exists plus what the store could still take */

@@ -50,7 +50,15 @@ struct space_wish {
 };
 
 /* Deferred runs, in the order in which they were released. */
-struct space_chunk;
+#define SPACE_CHUNK_RUNS 255u
+struct space_run {
+	uint64_t block, count;
+};
+struct space_chunk {
+	struct space_chunk *next;
+	uint32_t nruns;
+	struct space_run runs[SPACE_CHUNK_RUNS];
+};
 struct space_runs {
 	struct space_chunk *first, *last;
 	uint64_t blocks;
@@ -74,10 +82,14 @@ struct fspf_space {
 	uint64_t keep;		  /* blocks: the most a promise since the last commit wanted left */
 	struct space_runs open;	  /* deferred to the open generation */
 	struct space_runs frozen; /* deferred to frozen ones, waiting for published() */
-	uint32_t ahead;		  /* groups to reserve at a time */
-	bool store_full;	  /* the last reserve had no space */
-	bool trim_busy;		  /* somebody is trimming what is marked so */
-	bool broken;		  /* a caller released what was not in use: see the check */
+	uint64_t kept;		  /* generation: what was born up to it is a snapshot's */
+	uint64_t hold_after, hold_to; /* generations between which it is not known yet */
+	struct space_runs held;	      /* released and born there */
+	bool lost;		      /* something may be in use that nobody reaches */
+	uint32_t ahead;		      /* groups to reserve at a time */
+	bool store_full;	      /* the last reserve had no space */
+	bool trim_busy;		      /* somebody is trimming what is marked so */
+	bool broken;		      /* a caller released what was not in use: see the check */
 };
 
 /* Bits. */
@@ -87,6 +99,18 @@ uint32_t fspf_space_next_set(const uint64_t *words, uint32_t from, uint32_t end)
 static inline bool space_bit(const uint64_t *words, uint32_t i)
 {
 	return words[i / 64] >> i % 64 & 1;
+}
+
+/* The bits of [start, end) that lie in word @w, which has at least one of them. */
+static inline uint64_t space_mask_in_word(uint32_t start, uint32_t end, uint32_t w)
+{
+	uint64_t mask = UINT64_MAX;
+
+	if (start > w * 64)
+		mask <<= start - w * 64;
+	if (end < w * 64 + 64)
+		mask &= UINT64_MAX >> (w * 64 + 64 - end);
+	return mask;
 }
 
 /* One segment; a new one has nothing reserved. */
@@ -150,6 +174,11 @@ MUST_CHECK int fspf_space_wait_ready(struct fspf_space *sp);
 bool fspf_space_wait_trim(struct fspf_space *sp);
 MUST_CHECK int fspf_space_mark_locked(struct fspf_space *sp, uint64_t block, uint64_t count);
 void fspf_space_give(struct fspf_space *sp, uint64_t block, uint64_t count);
+struct space_segment *fspf_space_known_segment(const struct fspf_space *sp, uint64_t number);
+/* Note a run.  If there is no memory it stays in use, and the map is not exact any more. */
+void fspf_space_note(struct fspf_space *sp, struct space_runs *runs, uint64_t block,
+		     uint64_t count);
+void fspf_space_runs_move(struct space_runs *from, struct space_runs *to);
 void fspf_space_runs_free(struct space_runs *runs);
 bool fspf_space_deferred_check(const struct fspf_space *sp);
 

@@ -21,18 +21,6 @@
 
 #include <stdlib.h>
 
-#define CHUNK_RUNS 255u
-
-struct space_run {
-	uint64_t block, count;
-};
-
-struct space_chunk {
-	struct space_chunk *next;
-	uint32_t nruns;
-	struct space_run runs[CHUNK_RUNS];
-};
-
 /* False: no memory. */
 static bool runs_add(struct space_runs *runs, uint64_t block, uint64_t count)
 {
@@ -42,7 +30,7 @@ static bool runs_add(struct space_runs *runs, uint64_t block, uint64_t count)
 	if (last && last->block + last->count == block) {
 		last->count += count;
 	} else {
-		if (!c || c->nruns == CHUNK_RUNS) {
+		if (!c || c->nruns == SPACE_CHUNK_RUNS) {
 			c = malloc(sizeof(*c));
 			if (!c)
 				return false;
@@ -60,7 +48,13 @@ static bool runs_add(struct space_runs *runs, uint64_t block, uint64_t count)
 	return true;
 }
 
-static void runs_move(struct space_runs *from, struct space_runs *to)
+void fspf_space_note(struct fspf_space *sp, struct space_runs *runs, uint64_t block, uint64_t count)
+{
+	if (!runs_add(runs, block, count))
+		sp->lost = true;
+}
+
+void fspf_space_runs_move(struct space_runs *from, struct space_runs *to)
 {
 	if (!from->first)
 		return;
@@ -84,7 +78,7 @@ void fspf_space_runs_free(struct space_runs *runs)
 	*runs = (struct space_runs){0};
 }
 
-static struct space_segment *known_segment(const struct fspf_space *sp, uint64_t number)
+struct space_segment *fspf_space_known_segment(const struct fspf_space *sp, uint64_t number)
 {
 	return number && number <= sp->nsegments ? sp->segments[number - 1] : NULL;
 }
@@ -98,7 +92,7 @@ void fspf_space_give(struct fspf_space *sp, uint64_t block, uint64_t count)
 
 	for (; count; block += piece.count, count -= piece.count) {
 		piece = fspf_space_cut(sp, block, count);
-		seg = known_segment(sp, piece.number);
+		seg = fspf_space_known_segment(sp, piece.number);
 		if (!seg) {
 			sp->broken = true;
 			continue;
@@ -116,15 +110,24 @@ void fspf_space_release(struct fspf_space *sp, uint64_t block, uint64_t count, u
 	if (birth ==
 	    sp->generation) /* a greater one is nobody's: it waits as if it were old (S2) */
 		fspf_space_give(sp, block, count);
-	else
-		(void)runs_add(&sp->open, block, count);
+	else if (birth > sp->hold_after && birth <= sp->hold_to)
+		fspf_space_note(sp, &sp->held, block, count);
+	else if (!sp->kept || birth > sp->kept) /* S6: else it is a snapshot's */
+		fspf_space_note(sp, &sp->open, block, count);
+	pthread_mutex_unlock(&sp->lock);
+}
+
+void fspf_space_drop(struct fspf_space *sp, uint64_t block, uint64_t count)
+{
+	pthread_mutex_lock(&sp->lock);
+	fspf_space_note(sp, &sp->open, block, count);
 	pthread_mutex_unlock(&sp->lock);
 }
 
 void fspf_space_freeze(struct fspf_space *sp)
 {
 	pthread_mutex_lock(&sp->lock);
-	runs_move(&sp->open, &sp->frozen);
+	fspf_space_runs_move(&sp->open, &sp->frozen);
 	sp->generation++;
 	pthread_mutex_unlock(&sp->lock);
 }
@@ -132,7 +135,7 @@ void fspf_space_freeze(struct fspf_space *sp)
 void fspf_space_thaw(struct fspf_space *sp)
 {
 	pthread_mutex_lock(&sp->lock);
-	runs_move(&sp->frozen, &sp->open);
+	fspf_space_runs_move(&sp->frozen, &sp->open);
 	pthread_mutex_unlock(&sp->lock);
 }
 
@@ -157,7 +160,7 @@ static void mark_for_trim(struct fspf_space *sp, uint64_t block, uint64_t count,
 
 	for (; count; block += piece.count, count -= piece.count) {
 		piece = fspf_space_cut(sp, block, count);
-		seg = known_segment(sp, piece.number);
+		seg = fspf_space_known_segment(sp, piece.number);
 		end = piece.start + piece.count;
 		for (g = piece.start / FSPF_SPACE_GROUP; seg && g * FSPF_SPACE_GROUP < end; g++)
 			mark_group_for_trim(sp, seg, g, leave);
@@ -221,7 +224,7 @@ void fspf_space_published(struct fspf_space *sp)
 
 	pthread_mutex_lock(&sp->lock);
 	if (sp->ready) /* else at the next time: what is not loaded cannot be freed */
-		runs_move(&sp->frozen, &runs);
+		fspf_space_runs_move(&sp->frozen, &runs);
 	give_runs(sp, &runs);
 	sp->keep = 0;
 	pthread_mutex_unlock(&sp->lock);
@@ -242,7 +245,7 @@ void fspf_space_trim_free(struct fspf_space *sp)
 /* In use, and not seen before: @seen has a bit a block. */
 static bool check_deferred_block(const struct fspf_space *sp, uint64_t block, uint64_t *seen)
 {
-	const struct space_segment *seg = known_segment(sp, block / sp->segment_blocks);
+	const struct space_segment *seg = fspf_space_known_segment(sp, block / sp->segment_blocks);
 	uint32_t at = (uint32_t)(block % sp->segment_blocks);
 	uint64_t bit = UINT64_C(1) << at % 64;
 
@@ -273,7 +276,8 @@ bool fspf_space_deferred_check(const struct fspf_space *sp)
 
 	if (!seen)
 		return false;
-	ok = check_runs(sp, &sp->open, seen) && check_runs(sp, &sp->frozen, seen);
+	ok = check_runs(sp, &sp->open, seen) && check_runs(sp, &sp->frozen, seen) &&
+	     check_runs(sp, &sp->held, seen);
 	free(seen);
 	return ok;
 }

@@ -65,18 +65,6 @@ static uint32_t clear_run_start(const uint64_t *words, uint32_t from)
 	return 0;
 }
 
-/* The bits of [start, end) that lie in word @w, which has at least one of them. */
-static uint64_t mask_in_word(uint32_t start, uint32_t end, uint32_t w)
-{
-	uint64_t mask = UINT64_MAX;
-
-	if (start > w * 64)
-		mask <<= start - w * 64;
-	if (end < w * 64 + 64)
-		mask &= UINT64_MAX >> (w * 64 + 64 - end);
-	return mask;
-}
-
 static uint32_t popcount(uint64_t word)
 {
 	return (uint32_t)__builtin_popcountll(word);
@@ -174,7 +162,7 @@ void fspf_space_segment_take(struct space_segment *seg, uint32_t start, uint32_t
 	uint32_t w, end = start + count;
 
 	for (w = start / 64; w * 64 < end; w++)
-		set_word(seg, w, seg->busy[w] | mask_in_word(start, end, w));
+		set_word(seg, w, seg->busy[w] | space_mask_in_word(start, end, w));
 }
 
 /* Somewhere in @start .. @end bits were cleared: the run around them may be the longest now. */
@@ -193,7 +181,7 @@ bool fspf_space_segment_give(struct space_segment *seg, uint32_t start, uint32_t
 
 	for (w = start / 64; w * 64 < end; w++) {
 		used = fspf_space_segment_used(seg, w);
-		mask = mask_in_word(start, end, w);
+		mask = space_mask_in_word(start, end, w);
 		set_word(seg, w, seg->busy[w] & ~(mask & used));
 	}
 	note_run(seg, start, end);
@@ -208,7 +196,7 @@ int fspf_space_segment_mark(struct space_segment *seg, uint32_t start, uint32_t 
 	for (w = start / 64; w * 64 < end; w++) {
 		if (!space_bit(seg->reserved, w))
 			fspf_space_segment_back(seg, w, 1);
-		mask = mask_in_word(start, end, w);
+		mask = space_mask_in_word(start, end, w);
 		if (seg->busy[w] & mask)
 			return -EBADMSG;
 		set_word(seg, w, seg->busy[w] | mask);

@@ -11,6 +11,8 @@
 
 #include "crypto/kdf.h"
 #include "fspf/commit_write.h"
+#include "fspf/reach.h"
+#include "fspf/root_walk.h"
 #include "fspf/space_store.h"
 
 #define SPACE_INFO "fspf space map v1"
@@ -52,29 +54,28 @@ static int pseudo_region(struct fspf_volume *v, struct fspf_region *region,
 	return fspf_space_sealer(v, &config->sealer);
 }
 
-/* ---- loading ---- */
+/* ---- loading, from the map ---- */
 
 static int remember(struct fspf_old_map *old, const struct merkle_ptr *ptr)
 {
-	struct fspf_old_node *node;
+	uint64_t *grown;
 
 	if (old->n == old->room) {
 		size_t room = old->room ? old->room * 2 : 16;
 
-		node = realloc(old->node, room * sizeof(*node));
-		if (!node)
+		grown = realloc(old->addr, room * sizeof(*grown));
+		if (!grown)
 			return -ENOMEM;
-		old->node = node;
+		old->addr = grown;
 		old->room = room;
 	}
-	old->node[old->n++] = (struct fspf_old_node){ptr->addr, ptr->birth};
+	old->addr[old->n++] = ptr->addr;
 	return 0;
 }
 
 struct loading {
 	struct fspf_volume *v;
 	struct fspf_old_map *old;
-	enum crypto_class class;
 };
 
 static int map_node(void *ctx, const struct merkle_ptr *ptr, const void *plain)
@@ -114,51 +115,100 @@ static int load_map(struct fspf_volume *v, struct fspf_old_map *old, bool *ret_w
 	return r;
 }
 
-static int tree_node(void *ctx, const struct merkle_ptr *ptr, const void *plain)
-{
-	struct loading *l = ctx;
+/* ---- loading, without a map ---- */
 
-	(void)plain;
-	return fspf_space_mark(l->v->stored.space, ptr->addr, MERKLE_NODE_BLOCKS);
-}
+/* What a restore leaves behind is in use until the restored state is published. */
+struct leaving {
+	struct fspf_reach *reach;
+	struct fspf_space *space;
+};
 
-static int tree_item(void *ctx, const struct merkle_key *key, const void *value, size_t len)
+static int leave_node(void *ctx, const struct merkle_ptr *ptr)
 {
-	struct loading *l = ctx;
-	struct fspf_extent e;
+	const struct leaving *l = ctx;
 	int r;
 
-	if (key->type != FSPF_ITEM_EXTENT || key->object == 0)
-		return 0;
-	r = fspf_extent_decode(key, value, len, l->class, &e);
-	if (r == 0 && e.addr)
-		r = fspf_space_mark(l->v->stored.space, e.addr, e.count);
+	if (fspf_space_marked(l->reach->nodes, ptr->addr, MERKLE_NODE_BLOCKS) == MERKLE_NODE_BLOCKS)
+		return 1;
+	r = fspf_space_mark(l->reach->nodes, ptr->addr, MERKLE_NODE_BLOCKS);
+	return r ? r : fspf_space_mark_deferred(l->space, ptr->addr, MERKLE_NODE_BLOCKS);
+}
+
+static int leave_extent(void *ctx, const struct fspf_extent *e)
+{
+	const struct leaving *l = ctx;
+	int r = 0;
+
+	for (uint32_t i = 0; i < e->count && r == 0; i++)
+		if (!fspf_space_marked(l->space, e->addr + i, 1))
+			r = fspf_space_mark_deferred(l->space, e->addr + i, 1);
 	return r;
 }
 
-static int scan_region(struct fspf_volume *v, struct fspf_region *region)
+static int leave_map_node(void *ctx, const struct merkle_ptr *ptr, const void *plain)
 {
-	struct loading l = {.v = v, .class = region->class};
-	struct merkle_walk walk = {.ctx = &l, .node = tree_node, .item = tree_item};
-	struct merkle_config config = {.store = &region->store, .sealer = region->sealer};
+	const struct leaving *l = ctx;
 
-	memcpy(config.identity, region->identity, sizeof(config.identity));
-	if (merkle_ptr_is_null(&region->root))
-		return 0;
-	return merkle_walk(&config, &region->root, &walk);
+	(void)plain;
+	return fspf_space_mark_deferred(l->space, ptr->addr, MERKLE_NODE_BLOCKS);
 }
 
-static int scan_trees(struct fspf_volume *v)
+/* Damage there is no reason not to leave it behind. */
+static int leave_map(struct fspf_volume *v, struct leaving *l, const struct fspf_root *root)
+{
+	const struct merkle_walk walk = {.ctx = l, .node = leave_map_node};
+	struct fspf_region region;
+	struct merkle_config config;
+	int r = pseudo_region(v, &region, &config);
+
+	if (r == 0)
+		r = merkle_walk(&config, &root->space, &walk);
+	crypto_sealer_free(config.sealer);
+	return r == -EBADMSG ? 0 : r;
+}
+
+static int scan_replaced(struct fspf_volume *v, struct fspf_reach *reach)
+{
+	struct leaving l = {reach, v->stored.space};
+	bool damaged = false;
+	const struct fspf_root_walk walk = {
+		.ctx = &l, .node = leave_node, .extent = leave_extent, .damaged = &damaged};
+	int r = fspf_root_walk(v, v->replaced, &walk);
+
+	return r ? r : leave_map(v, &l, v->replaced);
+}
+
+/* The snapshots first, so that what the volume's own state shares with them is known. */
+static int scan_states(struct fspf_volume *v, struct fspf_reach *reach)
 {
 	const struct fspf_blob *blob = &v->root->sessions;
 	int r = 0;
 
-	for (size_t i = 0; i < atomic_load(&v->nregions) && r == 0; i++)
-		r = scan_region(v, v->regions[i]);
-	if (r == 0 && blob->addr)
+	if (blob->addr)
 		r = fspf_space_mark(v->stored.space, blob->addr, fspf_blob_blocks(blob->count));
+	if (r == 0)
+		r = fspf_reach_snapshots(reach, v->root, NULL);
+	if (r == 0)
+		r = fspf_reach_root(reach, v->root);
+	if (r == 0 && reach->apart)
+		fspf_space_lose(v->stored.space); /* S6: this will be kept for nobody */
+	if (r == 0 && v->replaced)
+		r = scan_replaced(v, reach);
 	return r;
 }
+
+static int scan_trees(struct fspf_volume *v)
+{
+	struct fspf_reach reach;
+	int r = fspf_reach_begin(v, v->stored.space, &reach);
+
+	if (r == 0)
+		r = scan_states(v, &reach);
+	fspf_reach_end(&reach);
+	return r;
+}
+
+/* ---- loading ---- */
 
 /* Without a map, or with a damaged one, the trees say the same, only slower. */
 static int find_used(struct fspf_volume *v, struct fspf_old_map *old)
@@ -190,9 +240,8 @@ int fspf_space_load(struct fspf_volume *v, struct fspf_old_map *ret)
 void fspf_space_loaded(struct fspf_volume *v, struct fspf_old_map *old)
 {
 	for (size_t i = 0; i < old->n; i++)
-		fspf_space_release(v->stored.space, old->node[i].addr, MERKLE_NODE_BLOCKS,
-				   old->node[i].birth);
-	free(old->node);
+		fspf_space_drop(v->stored.space, old->addr[i], MERKLE_NODE_BLOCKS);
+	free(old->addr);
 	memset(old, 0, sizeof(*old));
 }
 

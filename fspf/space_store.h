@@ -8,12 +8,8 @@
 #include "fspf/volume.h"
 
 /* The nodes of the map that was loaded: in use until the first commit drops them. */
-struct fspf_old_node {
-	uint64_t addr, birth;
-};
-
 struct fspf_old_map {
-	struct fspf_old_node *node;
+	uint64_t *addr;
 	size_t n, room;
 };
 

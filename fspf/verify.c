@@ -12,19 +12,11 @@
 #include "fspf/error.h"
 #include "fspf/verify.h"
 
-/* The committed state, all of it at one instant. */
-static void take_state(struct verify *w)
+void verify_take_regions(struct verify *w, const struct fspf_root *root)
 {
-	struct fspf_volume *v = w->v;
-
-	pthread_mutex_lock(&v->state_lock);
-	w->opened = v->root->opened;
-	w->space_root = v->root->space;
-	w->sessions = v->root->sessions;
-	w->bytes_total = v->root->used * FSPF_BLOCK_SIZE;
-	w->nrecords = v->root->nregions;
+	w->nrecords = root->nregions;
 	for (uint32_t i = 0; i < w->nrecords; i++) {
-		const struct fspf_region_record *record = &v->root->region[i];
+		const struct fspf_region_record *record = &root->region[i];
 
 		w->record[i] = (struct verify_record){
 			.id = record->id,
@@ -36,6 +28,21 @@ static void take_state(struct verify *w)
 			.unwritten = record->unwritten,
 		};
 	}
+}
+
+/* The committed state, all of it at one instant. */
+static void take_state(struct verify *w)
+{
+	struct fspf_volume *v = w->v;
+
+	pthread_mutex_lock(&v->state_lock);
+	w->opened = v->root->opened;
+	w->space_root = v->root->space;
+	w->sessions = v->root->sessions;
+	w->bytes_total = v->root->used * FSPF_BLOCK_SIZE;
+	w->nsnapshots = v->root->nsnapshots;
+	memcpy(w->snapshot, v->root->snapshot, sizeof(w->snapshot));
+	verify_take_regions(w, v->root);
 	pthread_mutex_unlock(&v->state_lock);
 }
 
@@ -68,7 +75,7 @@ static struct fspf_region *region_by_id(struct fspf_volume *v, uint16_t id)
 	return fspf_region_of(v, (uint64_t)id << FSPF_OBJECT_BITS);
 }
 
-static int verify_regions(struct verify *w, const char *prefix)
+int verify_regions(struct verify *w, const char *prefix)
 {
 	bool found = false;
 	int r = 0;
@@ -96,8 +103,10 @@ static int verify_state(struct verify *w, const char *prefix)
 	if (r == 0)
 		r = verify_regions(w, prefix);
 	if (r == 0 && !prefix && w->opened)
+		r = verify_snapshots(w);
+	if (r == 0 && !prefix && w->opened)
 		r = verify_space(w);
-	fspf_space_free(w->reached);
+	verify_space_end(w);
 	free(w->buffer);
 	return r;
 }

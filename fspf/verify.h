@@ -14,6 +14,9 @@
  * (verify_space.c).  Lines come behind each region's walk, when paths can be told
  * (verify_report.c).
  *
+ * Then each snapshot, as a volume of its own, but for the nodes and blocks that have been checked
+ * already (verify_snapshot.c): what an object says of itself is checked where all of it is read.
+ *
  *   A damaged node hides a range of keys.  No check reports what that range may explain: nothing is
  *   missing from an object that it touches, and nothing is missing that could be anywhere.
  *
@@ -24,6 +27,7 @@
 
 #include "fspf/extent.h"
 #include "fspf/inplace.h"
+#include "fspf/reach.h"
 #include "fspf/xattr.h"
 
 /* What can be inconsistent about an object; the texts are in verify_report.c, in this order. */
@@ -107,9 +111,11 @@ struct verify_at {
 	int host_fd;			/* of its file on the host; -1: not to be read */
 };
 
-/* Items that a node which does not verify may have held. */
+/* Items that were not read: of a node that does not verify, or of a subtree that was checked as
+ * another state's.  In ascending order. */
 struct verify_hidden {
 	uint64_t first, last; /* objects */
+	bool lost;	      /* it does not verify */
 };
 
 /* A region's record in the state that is verified. */
@@ -121,7 +127,8 @@ struct verify_record {
 };
 
 struct verify {
-	struct fspf_volume *v;
+	struct fspf_volume *v;			 /* a snapshot's view while that is verified */
+	char state[FSPF_SNAPSHOT_NAME_MAX + 16]; /* "snapshot NAME: ", or "" */
 	const struct fspf_transfer *transfer;
 	struct fspf_verify_result *result;
 	uint64_t inconsistent; /* lines */
@@ -134,8 +141,11 @@ struct verify {
 	struct fspf_blob sessions;
 	uint32_t nrecords;
 	struct verify_record record[FSPF_REGIONS_MAX];
+	uint32_t nsnapshots;
+	struct fspf_snapshot snapshot[FSPF_SNAPSHOTS_MAX];
 
 	struct fspf_space *reached; /* blocks */
+	struct fspf_reach reach;    /* the same, and which are nodes' */
 	bool reached_unknown;	    /* not all of them could be found out */
 	bool host_damaged;	    /* some file of the host */
 
@@ -172,8 +182,12 @@ static inline bool verify_has(const struct verify_object *o, enum verify_problem
 	return o->problems >> problem & 1;
 }
 
-/* May items of @object lie in a node that does not verify? */
+/* May items of @object lie in a node that was not read?  In one that does not verify? */
 bool verify_is_hidden(const struct verify *w, uint64_t object);
+bool verify_is_lost(const struct verify *w, uint64_t object);
+/* Note that these were not read.  -ENOMEM. */
+MUST_CHECK int verify_hide(struct verify *w, const struct merkle_key *first,
+			   const struct merkle_key *last, bool lost);
 
 /* The items of an object, in their order; then its end, also where there was none. */
 MUST_CHECK int verify_object_begin(struct verify *w, uint64_t object);
@@ -201,14 +215,28 @@ void verify_counts(struct verify *w);
 /* ---- space (verify_space.c) ---- */
 
 MUST_CHECK int verify_space_begin(struct verify *w);
+void verify_space_end(struct verify *w);
 /* The blocks are reached; 1: they were before, or no block can lie there. */
 MUST_CHECK int verify_reach(struct verify *w, uint64_t addr, uint64_t count);
+MUST_CHECK int verify_reach_node(struct verify *w, const struct merkle_ptr *ptr);
+/* Has this node been checked already, as another state's?  Have these blocks of data? */
+bool verify_has_node(const struct verify *w, const struct merkle_ptr *ptr);
+bool verify_has_block(const struct verify *w, uint64_t addr);
 /* Behind all regions: the session table, and the stored map if there is one. */
 MUST_CHECK int verify_space(struct verify *w);
+
+/* ---- regions and states (verify.c, verify_snapshot.c) ---- */
+
+/* The regions of w->v as @root has them. */
+void verify_take_regions(struct verify *w, const struct fspf_root *root);
+/* All of them, or that of @prefix (-ENOENT: there is none). */
+MUST_CHECK int verify_regions(struct verify *w, const char *prefix);
+MUST_CHECK int verify_snapshots(struct verify *w);
 
 /* ---- telling (verify_report.c) ---- */
 
 void verify_tell(struct verify *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void verify_tell_inconsistent(struct verify *w, const char *what);
 /* "inconsistent: region PREFIX: ..." */
 void verify_tell_region(struct verify *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void verify_tell_objects(struct verify *w);

@@ -49,12 +49,54 @@ void verify_objects_free(struct verify *w)
 	}
 }
 
+/* The last range that begins at or before @object, and ends at or behind it. */
+static const struct verify_hidden *hidden_at(const struct verify *w, uint64_t object)
+{
+	size_t low = 0, high = w->nhidden;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (w->hidden[middle].first <= object)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low && w->hidden[low - 1].last >= object ? &w->hidden[low - 1] : NULL;
+}
+
 bool verify_is_hidden(const struct verify *w, uint64_t object)
 {
-	for (size_t i = 0; i < w->nhidden; i++)
-		if (object >= w->hidden[i].first && object <= w->hidden[i].last)
+	return hidden_at(w, object) != NULL;
+}
+
+/* Several ranges may touch one object. */
+bool verify_is_lost(const struct verify *w, uint64_t object)
+{
+	const struct verify_hidden *h = hidden_at(w, object);
+
+	for (; h && h->last >= object; h = h == w->hidden ? NULL : h - 1)
+		if (h->lost)
 			return true;
 	return false;
+}
+
+int verify_hide(struct verify *w, const struct merkle_key *first, const struct merkle_key *last,
+		bool lost)
+{
+	struct verify_hidden *before = w->nhidden ? &w->hidden[w->nhidden - 1] : NULL;
+	struct verify_hidden *more;
+
+	if (before && !before->lost && !lost && before->last >= first->object) {
+		before->last = last->object;
+		return 0;
+	}
+	more = realloc(w->hidden, (w->nhidden + 1) * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	w->hidden = more;
+	w->hidden[w->nhidden++] = (struct verify_hidden){first->object, last->object, lost};
+	return 0;
 }
 
 int verify_object_begin(struct verify *w, uint64_t object)

@@ -66,6 +66,12 @@ void verify_tell(struct verify *w, const char *fmt, ...)
 	tell(w, text);
 }
 
+void verify_tell_inconsistent(struct verify *w, const char *what)
+{
+	w->inconsistent++;
+	verify_tell(w, "inconsistent: %s%s", w->state, what);
+}
+
 void verify_tell_region(struct verify *w, const char *fmt, ...)
 {
 	char what[256];
@@ -75,7 +81,7 @@ void verify_tell_region(struct verify *w, const char *fmt, ...)
 	vsnprintf(what, sizeof(what), fmt, args);
 	va_end(args);
 	w->inconsistent++;
-	verify_tell(w, "inconsistent: region %s: %s", w->region->prefix, what);
+	verify_tell(w, "inconsistent: %sregion %s: %s", w->state, w->region->prefix, what);
 }
 
 int verify_progress(struct verify *w)
@@ -125,20 +131,20 @@ static void tell_object(struct verify *w, const struct verify_object *o, bool da
 
 	path_of(w, o, path);
 	if (damaged && o->host)
-		verify_tell(w, "damaged: %s (host file %s)", path, o->host);
+		verify_tell(w, "damaged: %s%s (host file %s)", w->state, path, o->host);
 	else if (damaged)
-		verify_tell(w, "damaged: %s", path);
+		verify_tell(w, "damaged: %s%s", w->state, path);
 	for (unsigned i = 0; i < VERIFY_PROBLEMS; i++) {
 		if (!verify_has(o, i))
 			continue;
 		w->inconsistent++;
-		verify_tell(w, "inconsistent: %s: %s", path, problem_text[i]);
+		verify_tell(w, "inconsistent: %s%s: %s", w->state, path, problem_text[i]);
 	}
 }
 
 static void tell_hidden(struct verify *w, const struct verify_hidden *h)
 {
-	verify_tell(w, "damaged: a node of region %.100s with inodes %llu to %llu",
+	verify_tell(w, "damaged: %sa node of region %.100s with inodes %llu to %llu", w->state,
 		    w->region->prefix, (unsigned long long)fspf_ino(w->region, h->first),
 		    (unsigned long long)fspf_ino(w->region, min_u64(h->last, FSPF_OBJECT_MAX)));
 }
@@ -150,10 +156,10 @@ static void tell_top(struct verify *w)
 	struct verify_object *o;
 
 	HASH_FIND(hh, w->objects, &top, sizeof(top), o);
-	if (o || !verify_is_hidden(w, top))
+	if (o || !verify_is_lost(w, top))
 		return;
 	w->result->damaged_files++;
-	verify_tell(w, "damaged: %s", w->region->prefix);
+	verify_tell(w, "damaged: %s%s", w->state, w->region->prefix);
 }
 
 void verify_tell_objects(struct verify *w)
@@ -161,10 +167,11 @@ void verify_tell_objects(struct verify *w)
 	struct verify_object *o, *next;
 
 	for (size_t i = 0; i < w->nhidden; i++)
-		tell_hidden(w, &w->hidden[i]);
+		if (w->hidden[i].lost)
+			tell_hidden(w, &w->hidden[i]);
 	tell_top(w);
 	HASH_ITER (hh, w->objects, o, next) {
-		bool damaged = o->damaged || verify_is_hidden(w, o->object);
+		bool damaged = o->damaged || verify_is_lost(w, o->object);
 
 		if (!damaged && !o->problems)
 			continue;

@@ -12,35 +12,57 @@
 #include "fspf/space_store.h"
 #include "fspf/verify.h"
 
-static int space_new(const struct fspf_volume *v, struct fspf_space **ret)
-{
-	struct fspf_space_config config = {
-		.store = v->store, .blocks_max = v->header.size_blocks, .generation = 1};
-
-	return fspf_space_new(&config, ret);
-}
-
 int verify_space_begin(struct verify *w)
 {
-	return space_new(w->v, &w->reached);
+	int r = fspf_reach_space(w->v, &w->reached);
+
+	return r ? r : fspf_reach_begin(w->v, w->reached, &w->reach);
 }
 
-int verify_reach(struct verify *w, uint64_t addr, uint64_t count)
+void verify_space_end(struct verify *w)
+{
+	fspf_reach_end(&w->reach);
+	w->reached = fspf_space_free(w->reached);
+}
+
+static bool crosses(const struct verify *w, uint64_t addr, uint64_t count)
 {
 	uint64_t segment = w->v->header.segment_blocks;
-	int r = addr % segment + count > segment ? -EBADMSG
-						 : fspf_space_mark(w->reached, addr, count);
 
+	return addr % segment + count > segment;
+}
+
+static int conclude(struct verify *w, int r)
+{
 	if (r != -EBADMSG)
 		return r;
 	w->reached_unknown = true;
 	return 1;
 }
 
-static void tell(struct verify *w, const char *what)
+int verify_reach(struct verify *w, uint64_t addr, uint64_t count)
 {
-	w->inconsistent++;
-	verify_tell(w, "inconsistent: %s", what);
+	return conclude(w, crosses(w, addr, count) ? -EBADMSG
+						   : fspf_space_mark(w->reached, addr, count));
+}
+
+int verify_reach_node(struct verify *w, const struct merkle_ptr *ptr)
+{
+	return conclude(w, crosses(w, ptr->addr, MERKLE_NODE_BLOCKS)
+				   ? -EBADMSG
+				   : fspf_reach_node(&w->reach, ptr->addr, ptr->birth));
+}
+
+/* In the volume's own state, which comes first, a second time is once too often. */
+bool verify_has_node(const struct verify *w, const struct merkle_ptr *ptr)
+{
+	return w->state[0] && fspf_space_marked(w->reach.nodes, ptr->addr, MERKLE_NODE_BLOCKS) ==
+				      MERKLE_NODE_BLOCKS;
+}
+
+bool verify_has_block(const struct verify *w, uint64_t addr)
+{
+	return fspf_space_marked(w->reached, addr, 1) > 0;
 }
 
 static int reach_sessions(struct verify *w)
@@ -50,7 +72,8 @@ static int reach_sessions(struct verify *w)
 	if (w->sessions.addr)
 		r = verify_reach(w, w->sessions.addr, fspf_blob_blocks(w->sessions.count));
 	if (r > 0)
-		tell(w, "session table: its blocks are in use twice, or lie where none can");
+		verify_tell_inconsistent(
+			w, "session table: its blocks are in use twice, or lie where none can");
 	return r < 0 ? r : 0;
 }
 
@@ -149,11 +172,13 @@ static int check_map(struct map *m)
 	int r = read_map(m);
 
 	if (r == 0 && m->bad)
-		tell(m->w, "space map: it is malformed, or lies where something else does");
+		verify_tell_inconsistent(
+			m->w, "space map: it is malformed, or lies where something else does");
 	else if (r == 0 && !m->damaged && !m->w->reached_unknown)
 		r = compare(m->w->reached, m->space, &same);
 	if (!same)
-		tell(m->w, "space map: the blocks in use are others than those it says");
+		verify_tell_inconsistent(
+			m->w, "space map: the blocks in use are others than those it says");
 	return r;
 }
 
@@ -164,7 +189,7 @@ int verify_space(struct verify *w)
 
 	if (r || merkle_ptr_is_null(&w->space_root))
 		return r;
-	r = space_new(w->v, &m.space);
+	r = fspf_reach_space(w->v, &m.space);
 	if (r == 0)
 		r = check_map(&m);
 	fspf_space_free(m.space);

@@ -6,7 +6,6 @@
  * and the walk goes on beside it.
  */
 #include <errno.h>
-#include <stdlib.h>
 
 #include "fspf/verify.h"
 
@@ -25,10 +24,24 @@ static int check_tag(struct verify *w, const struct merkle_ptr *ptr)
 	return r;
 }
 
+/* What another state has in common with this one was checked there. */
+static int walk_enter(void *ctx, const struct merkle_ptr *ptr, const struct merkle_key *first,
+		      const struct merkle_key *last)
+{
+	struct verify *w = ctx;
+	int r;
+
+	if (!verify_has_node(w, ptr))
+		return 0;
+	r = verify_hide(w, first, last, false);
+	w->names_unknown = w->blocks_unknown = true;
+	return r ? r : 1;
+}
+
 static int walk_node(void *ctx, const struct merkle_ptr *ptr, const void *plain)
 {
 	struct verify *w = ctx;
-	int r = verify_reach(w, ptr->addr, MERKLE_NODE_BLOCKS);
+	int r = verify_reach_node(w, ptr);
 
 	(void)plain;
 	if (r < 0)
@@ -46,15 +59,13 @@ static int walk_node(void *ctx, const struct merkle_ptr *ptr, const void *plain)
 static int walk_damaged(void *ctx, const struct merkle_damage *damage)
 {
 	struct verify *w = ctx;
-	struct verify_hidden *more;
+	int r;
 
 	if (damage->error != -EBADMSG && damage->error != -EIO)
 		return damage->error;
-	more = realloc(w->hidden, (w->nhidden + 1) * sizeof(*more));
-	if (!more)
-		return -ENOMEM;
-	w->hidden = more;
-	w->hidden[w->nhidden++] = (struct verify_hidden){damage->first.object, damage->last.object};
+	r = verify_hide(w, &damage->first, &damage->last, true);
+	if (r)
+		return r;
 	w->names_unknown = w->blocks_unknown = w->reached_unknown = true;
 	w->result->damaged_nodes++;
 	return 0;
@@ -72,15 +83,17 @@ static int check_block(struct verify *w, const struct fspf_extent *e, uint64_t o
 				  &seal);
 }
 
-static int check_blocks(struct verify *w, const struct fspf_extent *e)
+/* @count blocks of the extent from its @from-th on. */
+static int check_blocks(struct verify *w, const struct fspf_extent *e, uint32_t from,
+			uint32_t count)
 {
 	struct fspf_store *store = w->v->store;
-	size_t len = (size_t)e->count * FSPF_BLOCK_SIZE;
-	int unreadable = store->ops->read(store, e->addr, w->buffer, len);
+	size_t len = (size_t)count * FSPF_BLOCK_SIZE;
+	int unreadable = store->ops->read(store, e->addr + from, w->buffer, len);
 
-	for (uint32_t i = 0; i < e->count; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		int bad = unreadable ? unreadable
-				     : check_block(w, e, w->at.o->object, i,
+				     : check_block(w, e, w->at.o->object, from + i,
 						   w->buffer + (size_t)i * FSPF_BLOCK_SIZE);
 
 		w->result->blocks++;
@@ -94,11 +107,40 @@ static int check_blocks(struct verify *w, const struct fspf_extent *e)
 	return verify_progress(w);
 }
 
+static int reach_and_check(struct verify *w, const struct fspf_extent *e, uint32_t from,
+			   uint32_t count)
+{
+	int r = verify_reach(w, e->addr + from, count);
+
+	if (r > 0)
+		verify_problem(w->at.o, VERIFY_SPACE);
+	if (r)
+		return r < 0 ? r : 0;
+	return check_blocks(w, e, from, count);
+}
+
+/* What a snapshot has in common with another state was checked there; the rest lies in runs. */
+static int check_rest(struct verify *w, const struct fspf_extent *e)
+{
+	uint32_t from = 0, n;
+	int r = 0;
+
+	if (fspf_space_marked(w->reach.nodes, e->addr, e->count))
+		verify_problem(w->at.o, VERIFY_SPACE);
+	while (from < e->count && r == 0) {
+		for (n = 0; from + n < e->count && !verify_has_block(w, e->addr + from + n); n++)
+			;
+		if (n)
+			r = reach_and_check(w, e, from, n);
+		from += n + 1;
+	}
+	return r;
+}
+
 static int walk_extent(struct verify *w, const struct merkle_key *key, const void *value,
 		       size_t len)
 {
 	struct fspf_extent e;
-	int r;
 
 	if (fspf_extent_decode(key, value, len, w->region->class, &e)) {
 		verify_problem(w->at.o, VERIFY_EXTENT);
@@ -108,12 +150,7 @@ static int walk_extent(struct verify *w, const struct merkle_key *key, const voi
 	verify_object_extent(w, &e);
 	if (!e.addr)
 		return 0;
-	r = verify_reach(w, e.addr, e.count);
-	if (r > 0)
-		verify_problem(w->at.o, VERIFY_SPACE);
-	if (r)
-		return r < 0 ? r : 0;
-	return check_blocks(w, &e);
+	return w->state[0] ? check_rest(w, &e) : reach_and_check(w, &e, 0, e.count);
 }
 
 static int walk_orphan(struct verify *w, const struct merkle_key *key, const uint8_t *value,
@@ -156,8 +193,11 @@ static int walk_item(void *ctx, const struct merkle_key *key, const void *value,
 
 int verify_walk(struct verify *w)
 {
-	struct merkle_walk walk = {
-		.ctx = w, .node = walk_node, .item = walk_item, .damaged = walk_damaged};
+	struct merkle_walk walk = {.ctx = w,
+				   .enter = walk_enter,
+				   .node = walk_node,
+				   .item = walk_item,
+				   .damaged = walk_damaged};
 	struct merkle_config config = {.store = &w->region->store, .sealer = w->region->sealer};
 	int r;
 

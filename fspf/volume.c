@@ -97,6 +97,13 @@ void fspf_end(struct fspf_volume *v)
 		fspf_commit_kick(v);
 }
 
+void fspf_record_changed(struct fspf_volume *v)
+{
+	pthread_rwlock_rdlock(&v->gate);
+	atomic_store(&v->stored.changed, atomic_load(&v->epoch));
+	pthread_rwlock_unlock(&v->gate);
+}
+
 void fspf_volume_fail(struct fspf_volume *v, int error, const char *what)
 {
 	int none = 0;

@@ -58,15 +58,20 @@ struct fspf_region {
 	char prefix[FSPF_PREFIX_MAX + 1];
 	struct fspf_home *home; /* where its changes go */
 	struct crypto_key *key; /* encrypted regions */
+	/* A rotation is under way: what sessions up to old_sessions sealed has the old key.  The
+	 * committer's, who changes them under state_lock (fspf/rekey.h). */
+	struct crypto_key *old_key;
+	uint32_t old_sessions; /* 0: none */
 	uint8_t hash_key[CRYPTO_SIPHASH_KEY_SIZE];
 	uint8_t identity[MERKLE_IDENTITY_SIZE];
 	struct crypto_sealer *sealer;
 	struct merkle_store store;
-	struct merkle_tree *tree;  /* NULL: all of it is a host's */
+	struct merkle_tree *tree; /* NULL: all of it is a host's */
 	struct fspf_host *passed; /* which serves it; NULL: or cannot be reached */
 	atomic_uint_fast64_t next_object, files, blocks, unwritten;
 	struct merkle_ptr root; /* as last committed */
 	struct crypto_digest tag;
+	bool stub; /* nothing but the way to other regions, in memory (fspf/locked.h) */
 	/* Where it hangs: the directory that its root covers; none for "/" or when that is locked.
 	 */
 	struct fspf_region *cover;
@@ -101,6 +106,8 @@ struct fspf_volume {
 	/* The last committed state; changed by the committer alone, under state_lock. */
 	pthread_mutex_t state_lock;
 	struct fspf_root *root;
+	struct fspf_root *replaced; /* published, and left with the first commit: see
+				       fspf/snapshot.h; else NULL */
 	struct crypto_digest tag;
 	struct crypto_digest base; /* the tag from which this open started */
 	unsigned slot;		   /* where it lies */
@@ -109,6 +116,8 @@ struct fspf_volume {
 
 	struct fspf_region *regions[FSPF_REGIONS_MAX];
 	atomic_size_t nregions;
+	struct fspf_rekey *rekey; /* that the next commit is to do, or NULL; under state_lock */
+	atomic_bool rotates;	  /* somebody is in fspf_rotate() */
 	/* Directories on the way to a region, which must stay where they are; under names. */
 	struct fspf_pin {
 		struct fspf_region *region;
@@ -145,6 +154,9 @@ struct fspf_volume {
  */
 MUST_CHECK int fspf_begin(struct fspf_region *region, bool frees);
 void fspf_end(struct fspf_volume *v);
+
+/* Something that the root record itself says has changed: the next commit writes one. */
+void fspf_record_changed(struct fspf_volume *v);
 
 /* Blocks that must stay free for metadata beyond what was promised. */
 uint64_t fspf_space_keep(struct fspf_volume *v, const struct fspf_home *home, bool frees);
@@ -192,6 +204,7 @@ struct fspf_region *fspf_region_at(struct fspf_volume *v, const char *path, cons
 MUST_CHECK int fspf_region_open(struct fspf_volume *v, const struct fspf_region_record *record,
 				struct fspf_region **ret);
 struct fspf_region *fspf_region_free(struct fspf_region *region);
+void fspf_region_describe(const struct fspf_region_record *record, struct fspf_region_info *ret);
 
 /* -EPERM: some region does not meet @policy.  (fspf/policy.c) */
 MUST_CHECK int fspf_policy_check(struct fspf_volume *v, uint32_t policy, struct fspf_error *err);
@@ -203,6 +216,9 @@ bool fspf_region_is_pinned(struct fspf_volume *v, const struct fspf_region *regi
 
 /* Absolute, normalised, not too long: into @ret.  -EINVAL, -ENAMETOOLONG. */
 MUST_CHECK int fspf_prefix_normalise(const char *path, char ret[static FSPF_PREFIX_MAX + 1]);
+
+/* One component of @path into @name, and what follows it; NULL: too long. */
+const char *fspf_prefix_name(const char *path, char name[static FSPF_NAME_MAX + 1]);
 
 /* What stands first in every associated data: volume and region. */
 void fspf_identity(const struct fspf_volume *v, uint16_t region,

@@ -326,7 +326,7 @@ static bool is_acl(const char *name)
 }
 
 ssize_t fspf_tree_getxattr(struct fspf_volume *v, uint64_t ino, const char *name, void *value,
-		      size_t size)
+			   size_t size)
 {
 	struct search s = {.value = NULL};
 	struct fspf_inode *inode;
@@ -464,7 +464,7 @@ static int change_check(const char *name, const struct fspf_inode *inode)
 }
 
 int fspf_tree_setxattr(struct fspf_volume *v, uint64_t ino, const char *name, const void *value,
-		  size_t size, int flags, bool kill_sgid)
+		       size_t size, int flags, bool kill_sgid)
 {
 	struct attribute a = {.name = name, .value = value, .len = size};
 	struct fspf_inode *inode;

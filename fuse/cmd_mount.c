@@ -20,13 +20,14 @@ const struct command command_mount = {
 	.synopsis = "VOLUME MOUNTPOINT",
 	.summary = "serve a volume as a file system",
 	.notes =
-		"Options for -o: key_file=, passphrase_file=, tag=, tag_file=,\n"
-		"no_rollback_protection, recover (as the long options); ro, rw, allow_other, dev,\n"
+		"Options for -o: key_file=, passphrase_file=, region_key_file=FILE[:FILE...],\n"
+		"tag=, tag_file=, no_rollback_protection, recover, snapshot= (as the long options);\n"
+		"ro, rw, allow_other, dev,\n"
 		"nodev, suid, nosuid, exec, noexec, fsname=; commit=SECONDS (5),\n"
 		"dirty_max=BYTES (256M), node_cache=BYTES (64M), foreground;\n"
 		"ephemeral (nothing is stored), scratch=DIR, on_violation=eio|abort.\n"
 		"Also as: mount -t fuse.fspf VOLUME MOUNTPOINT -o key_file=FILE,...\n",
-	.takes = TAKES_KEY | TAKES_ANCHOR,
+	.takes = TAKES_KEY | TAKES_REGION_KEY | TAKES_ANCHOR | TAKES_SNAPSHOT,
 	.arguments_min = 2,
 	.arguments_max = 2,
 	.run = cmd_mount,

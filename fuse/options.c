@@ -23,7 +23,8 @@ enum kind {
 	NOTHING, /* neither stores nor has a value */
 	SET,	 /* a bool becomes true */
 	CLEAR,
-	TEXT, /* NAME=VALUE */
+	TEXT,  /* NAME=VALUE */
+	FILES, /* NAME=FILE:FILE, also several times */
 	SIZE,
 	SECONDS,
 	VALUE, /* has one, which is not stored */
@@ -39,6 +40,7 @@ static const struct row {
 } rows[] = {
 	{"key_file", TEXT, AT(common.key_file), false},
 	{"passphrase_file", TEXT, AT(common.passphrase_file), false},
+	{"region_key_file", FILES, AT(common.region_key_files), false},
 	{"tag", TEXT, AT(common.tag), false},
 	{"tag_file", TEXT, AT(common.tag_file), false},
 	{"no_rollback_protection", SET, AT(common.no_rollback_protection), false},
@@ -46,6 +48,7 @@ static const struct row {
 	{"ephemeral", SET, AT(ephemeral), false},
 	{"scratch", TEXT, AT(scratch), false},
 	{"on_violation", TEXT, AT(on_violation), false},
+	{"snapshot", TEXT, AT(common.snapshot), false},
 	{"commit", SECONDS, AT(commit_interval_ms), false},
 	{"dirty_max", SIZE, AT(dirty_max), false},
 	{"node_cache", SIZE, AT(node_cache), false},
@@ -172,6 +175,23 @@ static int store_size(const struct daemon_options *o, const char *name, const ch
 	return EXIT_DONE;
 }
 
+static int store_files(const struct daemon_options *o, const char *name, char *value,
+		       struct option_values *ret)
+{
+	char *rest = value;
+
+	while (rest) {
+		char *file = strsep(&rest, ":");
+
+		if (*file == '\0')
+			return usage_error(o->command, "-o %s: the name of a file is empty", name);
+		if (ret->count == OPTION_VALUES_MAX)
+			return usage_error(o->command, "-o %s: too many files", name);
+		ret->value[ret->count++] = file;
+	}
+	return EXIT_DONE;
+}
+
 static int store(struct daemon_options *o, const struct row *r, char *value)
 {
 	char *at = (char *)o + r->offset;
@@ -184,6 +204,9 @@ static int store(struct daemon_options *o, const struct row *r, char *value)
 		break;
 	case TEXT:
 		*(const char **)(void *)at = value;
+		break;
+	case FILES:
+		status = store_files(o, r->name, value, (struct option_values *)(void *)at);
 		break;
 	case SIZE:
 		status = store_size(o, r->name, value, (uint64_t *)(void *)at);

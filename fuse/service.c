@@ -69,6 +69,7 @@ int daemon_service_open(struct daemon_service *s)
 		.read_only = o->read_only,
 		.ephemeral = o->ephemeral,
 		.scratch_dir = o->scratch,
+		.snapshot = o->common.snapshot,
 		.recover = o->common.recover,
 		.dirty_max = o->dirty_max,
 		.node_cache = o->node_cache,
@@ -77,19 +78,25 @@ int daemon_service_open(struct daemon_service *s)
 		.report_ctx = s->daemon.log,
 	};
 	struct fspf_credential *credential = NULL;
+	struct region_keys keys;
 	struct fspf_error err;
-	int status = common_credential(o->command, &o->common, &credential);
+	int status = common_region_keys(o->command, &o->common, &keys);
 
 	if (status == EXIT_DONE)
-		status = common_anchor(o->command, &o->common, o->read_only || o->ephemeral,
+		status = common_credential(o->command, &o->common, &credential);
+	if (status == EXIT_DONE)
+		status = common_anchor(o->command, &o->common,
+				       o->read_only || o->ephemeral || o->common.snapshot,
 				       ANCHOR_REQUIRED, &params.anchor);
 	if (status == EXIT_DONE) {
 		s->pinned = strcmp(params.anchor->ops->name, "pinned") == 0;
 		params.credential = credential;
+		use_region_keys(&keys, &params);
 		if (fspf_open(&params, &s->daemon.volume, &err) < 0)
 			status = print_failure(&err);
 	}
 	fspf_credential_free(credential);
+	free_region_keys(&keys);
 	return status;
 }
 

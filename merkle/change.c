@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * merkle/change.c - put and delete: copy the path, then edit in place
+ * merkle/change.c - put, delete and renew: copy the path, then edit in place
  *
  * A change has two halves.  The first may fail and changes nothing: it goes down to the
  * leaf, sees which nodes of the path are not the open epoch's and need a copy, which are full and
@@ -368,5 +368,90 @@ int merkle_delete(struct merkle_tree *t, const struct merkle_key *key)
 		pthread_rwlock_unlock(&t->lock);
 	} while (merkle_op_again(&op));
 	merkle_op_end(&op);
+	return r;
+}
+
+/* ---- renewing ---- */
+
+#define RENEW_LOOK 64u /* leaves that one call looks at, at most for each that it marks */
+
+/* A walk from leaf to leaf. */
+struct renewal {
+	uint32_t session;
+	struct merkle_key at;
+	bool marked, done;
+};
+
+/* A node that is not written yet is sealed when it is. */
+static bool is_older(const struct merkle_node *n, uint32_t session)
+{
+	struct merkle_ptr ptr;
+
+	return n->written && merkle_ptr_decode(n->name.b, &ptr) == 0 && ptr.seal.session <= session;
+}
+
+/* The leaf's own first key leaves all bounds above it as they are. */
+static int mark_leaf(struct merkle_op *op, struct merkle_path *path)
+{
+	struct merkle_key key = merkle_node_key(path->node[0], 0);
+	struct change c;
+	int r;
+
+	change_begin(&c, op);
+	c.path = *path;
+	r = reserve_copies(&c);
+	if (r == 0)
+		own_path(&c, &key);
+	change_end(&c);
+	return r;
+}
+
+static int renew_locked(struct merkle_op *op, struct renewal *w)
+{
+	struct merkle_range range = merkle_range_all;
+	struct merkle_path path;
+	int r = merkle_path_find(op, &w->at, &path);
+
+	if (r)
+		return r;
+	w->marked = path.top >= 0 && is_older(path.node[0], w->session);
+	if (path.top >= 0)
+		merkle_path_leaf_range(&path, &range);
+	if (w->marked)
+		r = mark_leaf(op, &path);
+	if (r == 0)
+		w->done = path.top < 0 || !merkle_key_after(&range.last, &w->at);
+	return r;
+}
+
+static int renew_leaf(struct merkle_tree *t, struct renewal *w)
+{
+	struct merkle_op op;
+	int r;
+
+	merkle_op_begin(&op, t);
+	do {
+		pthread_rwlock_wrlock(&t->lock);
+		r = renew_locked(&op, w);
+		pthread_rwlock_unlock(&t->lock);
+	} while (merkle_op_again(&op));
+	merkle_op_end(&op);
+	return r;
+}
+
+int merkle_renew(struct merkle_tree *t, uint32_t session, uint32_t max, struct merkle_key *at,
+		 uint32_t *ret_n, bool *ret_done)
+{
+	struct renewal w = {.session = session, .at = *at};
+	uint32_t n = 0;
+	int r = 0;
+
+	for (uint32_t i = 0; i < max * RENEW_LOOK && n < max && !w.done && r == 0; i++) {
+		r = renew_leaf(t, &w);
+		n += r == 0 && w.marked;
+	}
+	*at = w.at;
+	*ret_n = n;
+	*ret_done = w.done;
 	return r;
 }

@@ -8,7 +8,7 @@
  *   cache.c   clean nodes, found by the pointer that names them
  *   tree.c    a tree: its lock, the way down, fetching what is missing, get
  *   scan.c    scan, get_last          walk.c    a stored tree, past the cache
- *   change.c  put, delete             commit.c  freeze, commit, thaw
+ *   change.c  put, delete, renew      commit.c  freeze, commit, thaw
  */
 #ifndef FSPF_MERKLE_MERKLE_INTERNAL_H
 #define FSPF_MERKLE_MERKLE_INTERNAL_H

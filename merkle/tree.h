@@ -153,6 +153,16 @@ MUST_CHECK int merkle_put(struct merkle_tree *t, const struct merkle_key *key, c
 /* -ENOENT when there is none. */
 MUST_CHECK int merkle_delete(struct merkle_tree *t, const struct merkle_key *key);
 
+/*
+ * Have the next commit write those stored nodes again that a session up to @session sealed, from
+ * the leaf that covers *at on: at most @max leaves, each with its path.  *at goes on behind them,
+ * *ret_n is how many leaves there were, *ret_done says that the end is reached.  An inner node is
+ * written whenever a child is (M3), so none is older than all of its leaves.  On failure what was
+ * marked stays marked.
+ */
+MUST_CHECK int merkle_renew(struct merkle_tree *t, uint32_t session, uint32_t max,
+			    struct merkle_key *at, uint32_t *ret_n, bool *ret_done);
+
 /* Nodes in memory that commits must still write, a commit under way included. */
 uint64_t merkle_dirty_nodes(struct merkle_tree *t);
 
@@ -183,6 +193,9 @@ void merkle_thaw(struct merkle_tree *t);
  */
 struct merkle_walk {
 	void *ctx;
+	/* Before a node is read, with the range that it is for: 1 passes by it and all below it. */
+	int (*enter)(void *ctx, const struct merkle_ptr *ptr, const struct merkle_key *first,
+		     const struct merkle_key *last);
 	int (*node)(void *ctx, const struct merkle_ptr *ptr,
 		    const void *plain); /* before what is below it */
 	int (*item)(void *ctx, const struct merkle_key *key, const void *value, size_t len);

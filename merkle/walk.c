@@ -74,8 +74,13 @@ static int walk_node(const struct walker *w, const struct merkle_ptr *ptr,
 	struct merkle_range child_range;
 	struct merkle_ptr child;
 	uint32_t count = 0;
-	int r = merkle_image_read(w->config, ptr, range, image, NULL);
+	int r = 0;
 
+	if (w->walk->enter)
+		r = w->walk->enter(w->walk->ctx, ptr, &range->first, &range->last);
+	if (r != 0)
+		return r > 0 ? 0 : r;
+	r = merkle_image_read(w->config, ptr, range, image, NULL);
 	if (r != 0) {
 		r = damage_found(w, ptr, range, r);
 	} else {

@@ -61,27 +61,37 @@ static struct fspf_anchor *watch_new(struct fspf_anchor *inner, struct change *c
 	return w ? &w->base : NULL;
 }
 
-int change_begin(const struct command *command, const struct common_options *o, const char *path,
-		 struct change *ret)
+int change_params(const struct command *command, const struct common_options *o, const char *path,
+		  struct change *change, struct fspf_open_params *ret,
+		  struct fspf_credential **ret_credential)
 {
-	struct fspf_open_params params = {
+	int status = common_credential(command, o, ret_credential);
+
+	*change = (struct change){.v = NULL};
+	*ret = (struct fspf_open_params){
 		.path = path,
+		.credential = *ret_credential,
 		.recover = o->recover,
 		.authoring = true,
 		.commit_interval_ms = UINT32_MAX,
 		.report = print_report,
 	};
-	struct fspf_credential *credential = NULL;
-	int status = common_credential(command, o, &credential);
-
-	*ret = (struct change){.v = NULL};
 	if (!status)
-		status = common_anchor(command, o, false, ANCHOR_REQUIRED, &params.anchor);
-	if (!status) {
-		params.credential = credential;
-		params.anchor = watch_new(params.anchor, ret);
+		status = common_anchor(command, o, false, ANCHOR_REQUIRED, &ret->anchor);
+	if (!status)
+		ret->anchor = watch_new(ret->anchor, change);
+	return status;
+}
+
+int change_begin(const struct command *command, const struct common_options *o, const char *path,
+		 struct change *ret)
+{
+	struct fspf_credential *credential = NULL;
+	struct fspf_open_params params;
+	int status = change_params(command, o, path, ret, &params, &credential);
+
+	if (!status)
 		status = common_open_params(&params, &ret->v);
-	}
 	fspf_credential_free(credential);
 	return status;
 }

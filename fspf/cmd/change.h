@@ -22,6 +22,12 @@ struct change {
 MUST_CHECK int change_begin(const struct command *command, const struct common_options *o,
 			    const char *path, struct change *ret);
 
+/* What change_begin() opens with, for a call of the library that opens and closes by itself: the
+ * change then tells what was published.  The credential is the caller's, whatever the result. */
+MUST_CHECK int change_params(const struct command *command, const struct common_options *o,
+			     const char *path, struct change *change, struct fspf_open_params *ret,
+			     struct fspf_credential **ret_credential);
+
 /* Close, and print the tag to stdout (when closing fails, the last one that was published; none, if
  * @status is a failure and nothing was changed).  Gives @status, or closing's if that was
  * EXIT_DONE.

@@ -33,6 +33,8 @@ enum command_takes {
 	TAKES_ANCHOR = 1 << 1,	   /* --tag, --tag-file, --no-rollback-protection, --recover */
 	TAKES_JSON = 1 << 2,	   /* --json */
 	TAKES_SUBCOMMAND = 1 << 3, /* options end at the first argument */
+	TAKES_REGION_KEY = 1 << 4, /* --region-key-file */
+	TAKES_SNAPSHOT = 1 << 5,   /* --snapshot */
 };
 
 struct command {
@@ -46,7 +48,7 @@ struct command {
 };
 
 extern const struct command command_keygen, command_create, command_addr, command_addf, command_tag,
-	command_show, command_verify, command_export, command_key, command_policy;
+	command_show, command_verify, command_export, command_key, command_policy, command_snapshot;
 
 /* In fuse/: the daemon's commands, and `mount.fuse.fspf VOLUME MOUNTPOINT [-o OPTIONS]` as mount(8)
  * calls it (also `fspf VOLUME MOUNTPOINT -o OPTIONS`, as mount.fuse(8) does); argv[0] is the
@@ -59,23 +61,25 @@ int daemon_mount_helper(int argc, char **argv);
 
 /* ---- options ---- */
 
-/* The zero value: nothing given.  Strings are borrowed (from argv, or from whoever set them). */
-struct common_options {
-	const char *key_file;
-	const char *passphrase_file;
-	const char *tag;
-	const char *tag_file;
-	bool no_rollback_protection;
-	bool recover;
-	bool json;
-};
-
-#define OPTION_VALUES_MAX 16
+#define OPTION_VALUES_MAX 64 /* as many as a volume has regions */
 
 /* The values of an option that may be given several times. */
 struct option_values {
 	const char *value[OPTION_VALUES_MAX];
 	int count;
+};
+
+/* The zero value: nothing given.  Strings are borrowed (from argv, or from whoever set them). */
+struct common_options {
+	const char *key_file;
+	const char *passphrase_file;
+	struct option_values region_key_files;
+	const char *tag;
+	const char *tag_file;
+	const char *snapshot; /* common_open() opens it instead of the volume's own state */
+	bool no_rollback_protection;
+	bool recover;
+	bool json;
 };
 
 /* One option of a command's own; exactly one of the targets is set. A table of them ends with a row
@@ -141,6 +145,20 @@ MUST_CHECK int finish_output(int status);
  */
 MUST_CHECK int common_credential(const struct command *command, const struct common_options *o,
 				 struct fspf_credential **ret);
+
+/* The keys of single regions, from --region-key-file, to be given to fspf_open(). */
+struct region_keys {
+	struct fspf_credential *key[OPTION_VALUES_MAX];
+	size_t count;
+};
+
+/* A usage error beside the volume's own key.  Gives an exit status; end it with free_region_keys()
+ * whatever that is. */
+MUST_CHECK int common_region_keys(const struct command *command, const struct common_options *o,
+				  struct region_keys *ret);
+void free_region_keys(struct region_keys *keys);
+/* What is in @keys, as the parameters take it. */
+void use_region_keys(const struct region_keys *keys, struct fspf_open_params *params);
 
 /* What a command does when no anchor is given. */
 enum anchor_need {

@@ -15,7 +15,7 @@ const struct command command_export = {
 		"empty directory; a single file can also go into any directory under its own\n"
 		"name.  A damaged file is reported and left out; the exit status is then 3.\n"
 		"Owners are kept when run as root.\n",
-	.takes = TAKES_KEY | TAKES_ANCHOR,
+	.takes = TAKES_KEY | TAKES_REGION_KEY | TAKES_ANCHOR | TAKES_SNAPSHOT,
 	.arguments_min = 3,
 	.arguments_max = 3,
 	.run = cmd_export,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fspf/cmd/cmd_key.c - fspf key list|add|remove: the key slots of a volume
+ * fspf/cmd/cmd_key.c - fspf key: list, add and remove key slots of a volume; and the other commands
  *
  * Slots hold the volume's key, wrapped; changing them rewrites no data and leaves the tag as it is.
  */
@@ -10,6 +10,7 @@
 
 #include "fspf/cmd/cmd.h"
 #include "fspf/cmd/json.h"
+#include "fspf/cmd/key.h"
 #include "fspf/cmd/slots.h"
 
 static int cmd_key(int argc, char **argv);
@@ -54,11 +55,13 @@ static const struct command subcommands[] = {
 
 const struct command command_key = {
 	.name = "key",
-	.synopsis = "list|add|remove VOLUME",
-	.summary = "list, add and remove keys and passphrases",
+	.synopsis = "list|add|remove|rotate|export-region VOLUME",
+	.summary = "list, add, remove, replace and give out keys",
 	.notes = "  fspf key list VOLUME\n"
 		 "  fspf key add VOLUME --new-key-file FILE|--new-passphrase-file FILE\n"
-		 "  fspf key remove VOLUME SLOT\n\n"
+		 "  fspf key remove VOLUME SLOT\n"
+		 "  fspf key rotate VOLUME [--region PREFIX]\n"
+		 "  fspf key export-region VOLUME PREFIX [FILE]\n\n"
 		 "`fspf key add --help` tells more, as for any command.\n",
 	.takes = TAKES_SUBCOMMAND,
 	.arguments_min = 1,
@@ -189,13 +192,21 @@ static int key_remove(int argc, char **argv)
 
 /* ---- key ---- */
 
+static const struct command *const all[] = {
+	&subcommands[0],
+	&subcommands[1],
+	&subcommands[2],
+	&command_key_rotate,
+	&command_key_export_region,
+};
+
 static const struct command *find_subcommand(const char *name)
 {
 	const struct command *found = NULL;
 
-	for (size_t i = 0; i < ARRAY_LEN(subcommands) && !found; i++) {
-		if (!strcmp(subcommands[i].name + strlen("key "), name))
-			found = &subcommands[i];
+	for (size_t i = 0; i < ARRAY_LEN(all) && !found; i++) {
+		if (!strcmp(all[i]->name + strlen("key "), name))
+			found = all[i];
 	}
 	return found;
 }
@@ -209,8 +220,6 @@ static int cmd_key(int argc, char **argv)
 		subcommand = find_subcommand(in.argv[0]);
 		if (subcommand)
 			in.status = subcommand->run(in.argc, in.argv);
-		else if (!strcmp(in.argv[0], "rotate"))
-			in.status = usage_error(&command_key, "key rotate is not yet supported");
 		else
 			in.status =
 				usage_error(&command_key, "unknown command 'key %s'", in.argv[0]);

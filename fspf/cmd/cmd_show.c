@@ -7,6 +7,7 @@
 #include "fspf/cmd/cmd.h"
 #include "fspf/cmd/json.h"
 #include "fspf/cmd/slots.h"
+#include "fspf/cmd/snapshots.h"
 #include "fspf/error.h"
 #include "fspf/store.h"
 
@@ -19,7 +20,7 @@ const struct command command_show = {
 	.notes =
 		"Works without a key (of encrypted regions it then shows only that they are there)\n"
 		"and while the volume is mounted.\n",
-	.takes = TAKES_KEY | TAKES_ANCHOR | TAKES_JSON,
+	.takes = TAKES_KEY | TAKES_REGION_KEY | TAKES_ANCHOR | TAKES_SNAPSHOT | TAKES_JSON,
 	.arguments_min = 1,
 	.arguments_max = 1,
 	.run = cmd_show,
@@ -29,6 +30,8 @@ struct facts {
 	struct fspf_info info;
 	struct fspf_region_info region[FSPF_REGIONS_MAX];
 	size_t count;
+	struct fspf_snapshot_info snapshot[FSPF_SNAPSHOTS_MAX];
+	size_t nsnapshots;
 };
 
 static void volume_id_hex(const struct fspf_info *info, char ret[static 33])
@@ -52,6 +55,7 @@ static json_t *region_json(const struct fspf_region_info *region)
 			json_object_set_new(json, "kernel", json_name(region->host));
 		json_object_set_new(json, "ephemeral", json_boolean(region->ephemeral));
 		json_object_set_new(json, "copy_up", json_boolean(region->copy_up));
+		json_object_set_new(json, "rotating", json_boolean(region->rotating));
 		json_object_set_new(json, "tag", json_tag(&region->tag));
 		json_object_set_new(json, "files", json_number(region->files));
 		json_object_set_new(json, "bytes", json_number(region->blocks * FSPF_BLOCK_SIZE));
@@ -98,12 +102,14 @@ static json_t *facts_json(const struct facts *f)
 	for (size_t i = 0; i < f->count; i++)
 		json_array_append_new(regions, region_json(&f->region[i]));
 	json_object_set_new(json, "regions", regions);
+	json_object_set_new(json, "snapshots",
+			    if_opened(info, snapshots_json(f->snapshot, f->nsnapshots)));
 	return json;
 }
 
 /* ---- for people ---- */
 
-static void print_facts(const struct fspf_info *info)
+static void print_facts(const struct fspf_info *info, bool kept)
 {
 	char size[FORMAT_SIZE_MAX], id[33], hex[CRYPTO_DIGEST_HEX];
 
@@ -116,7 +122,9 @@ static void print_facts(const struct fspf_info *info)
 	printf("generation  %llu\n", (unsigned long long)info->generation);
 	if (info->opened) {
 		format_size(info->bytes_used, size);
-		printf("state       %s\n", info->clean ? "closed" : "in use, or was not closed");
+		printf("state       %s\n", kept		 ? "kept"
+					   : info->clean ? "closed"
+							 : "in use, or was not closed");
 		printf("used        %s\n", size);
 	}
 	printf("sessions    %u\n", info->sessions);
@@ -162,34 +170,43 @@ static void print_region(const struct fspf_region_info *region)
 		       protection_name(region->protection),
 		       region->protection == FSPF_NOT_PROTECTED ? "-" : hex,
 		       (unsigned long long)region->files, size, prefix,
-		       region->ephemeral ? " (ephemeral)" : "");
+		       region->ephemeral  ? " (ephemeral)"
+		       : region->rotating ? " (rotating)"
+					  : "");
 		print_host(region);
 	}
 }
 
-static int print_all(const struct facts *f)
+static int print_all(const struct facts *f, bool kept)
 {
-	print_facts(&f->info);
+	print_facts(&f->info, kept);
 	printf("key slots\n");
 	print_key_slots(f->info.slots);
 	printf("regions\n");
 	for (size_t i = 0; i < f->count; i++)
 		print_region(&f->region[i]);
+	if (f->nsnapshots) {
+		printf("snapshots\n");
+		print_snapshots("  ", f->snapshot, f->nsnapshots);
+	}
 	if (!f->info.opened)
-		printf("  encrypted ones are not shown without the key\n");
+		printf("  of locked ones nothing is known without their keys\n");
 	return EXIT_DONE;
 }
 
 static int show(const struct invocation *in)
 {
 	struct fspf_volume *v = NULL;
-	struct facts facts = {.count = 0};
+	static struct facts facts; /* some 200 KiB */
 	int status = common_open(&command_show, &in->common, in->argv[0], OPEN_PEEK, &v);
 
 	if (!status) {
 		fspf_info(v, &facts.info);
 		fspf_regions(v, facts.region, &facts.count);
-		status = in->common.json ? print_json(facts_json(&facts)) : print_all(&facts);
+		if (fspf_snapshots(v, facts.snapshot, &facts.nsnapshots))
+			facts.nsnapshots = 0; /* not known without the key */
+		status = in->common.json ? print_json(facts_json(&facts))
+					 : print_all(&facts, in->common.snapshot);
 		status = close_volume(v, status);
 	}
 	return status;

@@ -22,7 +22,7 @@ const struct command command_tag = {
 		"regions are left out then) and while the volume is mounted.  A tag is only as\n"
 		"trustworthy as its origin: take the expected one from here only for a volume that\n"
 		"you have just made or checked.\n",
-	.takes = TAKES_KEY | TAKES_ANCHOR | TAKES_JSON,
+	.takes = TAKES_KEY | TAKES_REGION_KEY | TAKES_ANCHOR | TAKES_SNAPSHOT | TAKES_JSON,
 	.arguments_min = 1,
 	.arguments_max = 2,
 	.run = cmd_tag,

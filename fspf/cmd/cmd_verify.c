@@ -19,7 +19,7 @@ const struct command command_verify = {
 	.summary = "read everything and check it against the tag",
 	.notes = "Names every damaged file; the exit status is 3 if there is one.  Without a key,\n"
 		 "the authenticated regions are checked.\n",
-	.takes = TAKES_KEY | TAKES_ANCHOR | TAKES_JSON,
+	.takes = TAKES_KEY | TAKES_REGION_KEY | TAKES_ANCHOR | TAKES_SNAPSHOT | TAKES_JSON,
 	.arguments_min = 1,
 	.arguments_max = 1,
 	.run = cmd_verify,

@@ -65,6 +65,54 @@ int common_credential(const struct command *command, const struct common_options
 	return status;
 }
 
+/* ---- keys of single regions ---- */
+
+static int load_region_key(const char *path, struct region_keys *keys)
+{
+	struct fspf_error err = {0};
+	int status = EXIT_DONE;
+
+	if (fspf_credential_key_file(path, &keys->key[keys->count], &err))
+		status = print_failure(&err);
+	else
+		keys->count++;
+	if (!status && err.text[0])
+		print_hint_later("%s", err.text);
+	return status;
+}
+
+int common_region_keys(const struct command *command, const struct common_options *o,
+		       struct region_keys *ret)
+{
+	const char *other = o->key_file		 ? "--key-file"
+			    : o->passphrase_file ? "--passphrase-file"
+			    : getenv("FSPF_KEY") ? "the environment variable FSPF_KEY"
+						 : NULL;
+	int status = EXIT_DONE;
+
+	ret->count = 0;
+	if (o->region_key_files.count && other)
+		status = usage_error(command,
+				     "both --region-key-file and %s are given: the volume's key "
+				     "opens all regions",
+				     other);
+	for (int i = 0; i < o->region_key_files.count && !status; i++)
+		status = load_region_key(o->region_key_files.value[i], ret);
+	return status;
+}
+
+void free_region_keys(struct region_keys *keys)
+{
+	while (keys->count > 0)
+		fspf_credential_free(keys->key[--keys->count]);
+}
+
+void use_region_keys(const struct region_keys *keys, struct fspf_open_params *params)
+{
+	params->region_keys = (const struct fspf_credential *const *)keys->key;
+	params->nregion_keys = keys->count;
+}
+
 /* ---- the anchor ---- */
 
 static int pinned_anchor(const struct command *command, const char *from, const char *hex,
@@ -151,19 +199,25 @@ int common_open(const struct command *command, const struct common_options *o, c
 		.read_only = true,
 		.peek = mode == OPEN_PEEK,
 		.recover = o->recover,
+		.snapshot = o->snapshot,
 	};
 	struct fspf_credential *credential = NULL;
-	int status = common_credential(command, o, &credential);
+	struct region_keys keys;
+	int status = common_region_keys(command, o, &keys);
 
+	if (!status)
+		status = common_credential(command, o, &credential);
 	if (!status)
 		status = common_anchor(command, o, true,
 				       mode == OPEN_PEEK ? ANCHOR_OPTIONAL : ANCHOR_REQUIRED,
 				       &params.anchor);
 	if (!status) {
 		params.credential = credential;
+		use_region_keys(&keys, &params);
 		status = common_open_params(&params, ret);
 	}
 	fspf_credential_free(credential);
+	free_region_keys(&keys);
 	return status;
 }
 

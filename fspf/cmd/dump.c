@@ -21,7 +21,7 @@ static const struct command command_dump = {
 		"a key, the parts that are public.  Never key material.  Nothing is locked and\n"
 		"nothing changed; of a volume that is mounted meanwhile, nodes may be gone while\n"
 		"they are looked for.\n",
-	.takes = TAKES_KEY | TAKES_ANCHOR | TAKES_JSON,
+	.takes = TAKES_KEY | TAKES_ANCHOR | TAKES_SNAPSHOT | TAKES_JSON,
 	.arguments_min = 1,
 	.arguments_max = 1,
 };
@@ -149,7 +149,8 @@ static int dump(const struct dump_options *o, const struct invocation *in)
 	if (!status)
 		status = common_credential(&command_dump, &in->common, &credential);
 	if (!status) {
-		if (dump_open(&d, in->argv[0], credential, any ? &tag : NULL, &err))
+		if (dump_open(&d, in->argv[0], credential, any ? &tag : NULL, &err) ||
+		    (in->common.snapshot && dump_open_snapshot(&d, in->common.snapshot, &err)))
 			status = print_failure(&err);
 		else
 			status = show(&d, o, number, in->common.json);

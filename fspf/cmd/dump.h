@@ -28,8 +28,9 @@ struct dump {
 	struct crypto_key *key;		  /* NULL: none was given, or needed */
 	struct crypto_sessions *sessions; /* of the chosen root */
 	struct dump_slot slot[2];
-	int chosen;  /* the slot whose trees are shown; -1: none */
-	bool damage; /* something did not verify */
+	int chosen;		    /* the slot whose trees are shown; -1: none */
+	struct fspf_root *snapshot; /* whose trees are shown instead; NULL */
+	bool damage;		    /* something did not verify */
 };
 
 /* ---- dump_open.c ---- */
@@ -38,9 +39,11 @@ struct dump {
  * newest. On failure @d can and need be closed all the same. */
 MUST_CHECK int dump_open(struct dump *d, const char *path, const struct fspf_credential *credential,
 			 const struct crypto_digest *expected, struct fspf_error *err);
+/* Show the trees of this one, which the chosen root lists. */
+MUST_CHECK int dump_open_snapshot(struct dump *d, const char *name, struct fspf_error *err);
 void dump_close(struct dump *d);
 
-/* The chosen root, or NULL. */
+/* The snapshot's root, or else the chosen one, or NULL. */
 const struct fspf_root *dump_root(const struct dump *d);
 /* The same, or -EBADMSG. */
 MUST_CHECK int dump_need_root(const struct dump *d, const struct fspf_root **ret,

@@ -156,5 +156,8 @@ json_t *dump_head_json(struct dump *d)
 	for (unsigned i = 0; i < 2; i++)
 		json_array_append_new(slots, slot_json(d, i));
 	json_object_set_new(json, "root_slots", slots);
+	if (d->snapshot)
+		json_object_set_new(json, "snapshot_record",
+				    root_json(d->snapshot, d->header.keyed));
 	return json;
 }

@@ -55,8 +55,10 @@ static void inode_json(json_t *json, const void *value, size_t len)
 	json_object_set_new(json, "unwritten_blocks", json_number(i.unwritten));
 	if (S_ISCHR(i.mode) || S_ISBLK(i.mode))
 		json_object_set_new(json, "rdev", json_number(i.rdev));
-	if (S_ISDIR(i.mode))
+	if (S_ISDIR(i.mode)) {
 		json_object_set_new(json, "entries", json_number(i.entries));
+		json_object_set_new(json, "covered", json_boolean(i.covered));
+	}
 	json_object_set_new(json, "generation", json_number(i.generation));
 	json_object_set_new(json, "parent", json_number(i.parent));
 	json_object_set_new(json, "inlined", json_boolean(i.inlined));

@@ -6,6 +6,7 @@
 
 #include "fspf/cmd/dump.h"
 #include "fspf/error.h"
+#include "fspf/snapshot.h"
 
 #define CACHE_BYTES ((size_t)16 << 20)
 
@@ -95,8 +96,30 @@ int dump_open(struct dump *d, const char *path, const struct fspf_credential *cr
 	return r;
 }
 
+int dump_open_snapshot(struct dump *d, const char *name, struct fspf_error *err)
+{
+	const struct fspf_root_keys keys = {.volume = d->key};
+	const struct fspf_snapshot *s;
+	const struct fspf_root *root = NULL;
+	int r = dump_need_root(d, &root, err);
+
+	if (r)
+		return r;
+	if (!root->opened)
+		return fspf_fail(err, -ENOKEY, "give --key-file, --passphrase-file or FSPF_KEY",
+				 "the volume's key is needed to find its snapshots");
+	s = fspf_snapshot_find(root, name);
+	if (!s)
+		return fspf_fail(err, -ENOENT, "`fspf snapshot list` shows those that there are",
+				 "there is no snapshot %s", name);
+	r = fspf_root_read_copy(d->store, &d->header, &keys, s, &d->snapshot);
+	return r ? fspf_fail(err, r, NULL, "the record of the snapshot %s does not verify", name)
+		 : 0;
+}
+
 void dump_close(struct dump *d)
 {
+	fspf_root_free(d->snapshot);
 	fspf_root_free(d->slot[0].root);
 	fspf_root_free(d->slot[1].root);
 	crypto_sessions_free(d->sessions);
@@ -107,6 +130,8 @@ void dump_close(struct dump *d)
 
 const struct fspf_root *dump_root(const struct dump *d)
 {
+	if (d->snapshot)
+		return d->snapshot;
 	return d->chosen < 0 ? NULL : d->slot[d->chosen].root;
 }
 

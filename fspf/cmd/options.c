@@ -53,6 +53,13 @@ static void add_common_rows(struct rows *rows, unsigned takes, struct common_opt
 		 .help = "the passphrase, the file's first line; - is standard input",
 		 .text = &o->passphrase_file},
 		{0}};
+	const struct command_option region_key[] = {
+		{.name = "region-key-file",
+		 .value = "FILE",
+		 .help = "the key of one region (`fspf key export-region`), instead;\n"
+			 "may be given for several regions",
+		 .values = &o->region_key_files},
+		{0}};
 	const struct command_option anchor[] = {
 		{.name = "tag",
 		 .value = "HEX",
@@ -69,13 +76,21 @@ static void add_common_rows(struct rows *rows, unsigned takes, struct common_opt
 		 .help = "accept a newer state that provably descends from the tag's",
 		 .flag = &o->recover},
 		{0}};
+	const struct command_option snapshot[] = {
+		{.name = "snapshot",
+		 .value = "NAME",
+		 .help = "the state that this snapshot keeps, instead of the newest",
+		 .text = &o->snapshot},
+		{0}};
 	const struct command_option json[] = {
 		{.name = "json", .help = "print JSON", .flag = &o->json}, {0}};
 	const struct command_option help[] = {
 		{.name = "help", .help = "print this text", .flag = &rows->help}, {0}};
 
 	add_rows(rows, takes & TAKES_KEY ? key : NULL);
+	add_rows(rows, takes & TAKES_REGION_KEY ? region_key : NULL);
 	add_rows(rows, takes & TAKES_ANCHOR ? anchor : NULL);
+	add_rows(rows, takes & TAKES_SNAPSHOT ? snapshot : NULL);
 	add_rows(rows, takes & TAKES_JSON ? json : NULL);
 	add_rows(rows, help);
 }

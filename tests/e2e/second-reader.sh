@@ -51,6 +51,15 @@ lines_at /public/copy "$T/listing" | diff - <(lines_at /public/copy "$T/out") >"
 	fail "other lines without the key: $(head -6 "$T/diff")"
 ! grep -q '^/a\|/secret/' "$T/out" || fail "lines of encrypted regions without the key"
 
+note "with the key of one region: that too"
+want 0 '' "$FSPF" key export-region "$V" /public/in/secret "$T/key.secret" --key-file "$K"
+want 0 '' reader "$V" --region-key-file "$T/key.secret" --tag "$(cat "$G")"
+for prefix in /public/copy /public/in/secret; do
+	lines_at "$prefix" "$T/listing" | diff - <(lines_at "$prefix" "$T/out") >"$T/diff" ||
+		fail "other lines with the key of one region: $(head -6 "$T/diff")"
+done
+! grep -q '^/a' "$T/out" || fail "lines of another region with the key of one"
+
 note "other tags, other keys"
 want 4 '' reader "$V" --key-file "$K" --tag "$(printf '%064d' 1)"
 want 0 '' "$FSPF" keygen "$T/other"

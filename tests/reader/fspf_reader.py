@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A second reader of volumes, written from docs/format.md alone.
 
-	fspf_reader.py VOLUME [--key-file FILE] [--tag HEX] [--host PREFIX=DIR]... [--times] [--no-list]
+	fspf_reader.py VOLUME [--key-file FILE | --region-key-file FILE ...] [--tag HEX] [--snapshot NAME]
+	               [--host PREFIX=DIR]... [--times] [--no-list]
 
 Verifies everything that it can reach: header, key slots, root record, session table, every node and
-every block, and what items say of each other.  Prints a line an entry of all regions that it can
-read: path, type, permissions, owner, names, size, time of last change, contents, attributes.  Each
-damage is a line on standard error.
+every block, and what items say of each other; and the same of each snapshot.  Prints a line an entry of all regions that it can
+read, of the volume or of the snapshot NAME: path, type, permissions, owner, names, size, time of last
+change, contents, attributes.  Each damage is a line on standard error.
 
-Without --key-file only authenticated regions are read.  Without --tag the newest record is taken.
+Without --key-file only authenticated regions are read, and those encrypted ones whose keys are given.  Without --tag the newest record is taken.
 Exit status: 0 whole, 1 failed, 2 usage, 3 damaged, 4 not the expected tag, 5 wrong key.
 
 Needs the package "cryptography".  Passphrases are not supported: they take Argon2id.
@@ -309,7 +310,7 @@ class Snapshot:
 class Record:
     """A root record.  The sealed part is None when there was no key for it."""
 
-    def __init__(self, header, volume_key, slot):
+    def __init__(self, header, volume_key, slot, region_keys=()):
         length, public_length = u(slot, 12, 4), u(slot, 76, 4)
         must(slot[:8] == b"FSPFROOT" and u(slot, 8, 4) == 1, "a root record does not begin as one")
         must(232 <= public_length < length <= len(slot), "a root record's lengths are wrong")
@@ -336,7 +337,7 @@ class Record:
                               public[152:168], public[:152] + bytes(16) + public[168:], sealed)
             must(sealed is not None, "a root record's seal does not verify")
         keys = self.read_sealed(sealed) if self.opened else None
-        at = self.read_capsules(header, public, at, keys)
+        at = self.read_capsules(header, public, at, keys, region_keys)
         must(at == len(public), "the regions do not fill the public part")
         must(len(self.regions) <= 64
              and len({r.id for r in self.regions}) == len({r.prefix for r in self.regions}) == len(self.regions),
@@ -364,22 +365,26 @@ class Record:
              and self.snapshots == sorted(self.snapshots, key=lambda s: s.generation), "the snapshots are malformed")
         return keys
 
-    def read_capsules(self, header, public, at, keys):
+    def read_capsules(self, header, public, at, keys, region_keys):
         aad = header.id + struct.pack("<Q", self.generation)
         for i in range(self.encrypted):
             must(at + 24 <= len(public), "a capsule is cut off")
             length, zero = struct.unpack_from("<II", public, at)
             must(zero == 0 and at + 24 + length <= len(public), "a capsule is malformed")
-            if keys:
-                id_, _, old_sessions, key, old_key = keys[i]
+            for key in [keys[i][3]] if keys else region_keys:
                 aead = AESGCM(hkdf(key, public[112:144], b"fspf region entry v1" + header.id))
                 data = gcm_open(aead, u(public, 144, 8), public[at + 8:at + 24], aad, public[at + 24:at + 24 + length])
-                must(data is not None, "a capsule's seal does not verify")
+                must(data is not None or not keys, "a capsule's seal does not verify")
+                if data is None:
+                    continue  # another region's
                 region = RegionEntry(data, 0)
-                must(region.end == len(data) and region.class_ == ENCRYPTED and region.id == id_,
+                must(region.end == len(data) and region.class_ == ENCRYPTED and (not keys or region.id == keys[i][0]),
                      "a capsule is malformed")
-                region.key, region.old_key, region.old_sessions = key, old_key, old_sessions
+                region.key = key
+                if keys:
+                    region.old_sessions, region.old_key = keys[i][2], keys[i][4]
                 self.regions.append(region)
+                break
             at += 24 + length
         return at
 
@@ -388,14 +393,14 @@ def record_aead(header, volume_key, salt):
     return AESGCM(hkdf(volume_key, salt, b"fspf root record v1" + header.id))
 
 
-def read_records(store, header, volume_key, report):
+def read_records(store, header, volume_key, region_keys, report):
     records = []
     for first in (16, 32):
         slot = store.segment(0, first, SLOT_BLOCKS)
         if is_zero(slot[:BLOCK]):
             continue
         try:
-            records.append(Record(header, volume_key, slot))
+            records.append(Record(header, volume_key, slot, region_keys))
         except Damage as e:
             report("root slot %d: %s" % ((first - 16) // 16, e))
     return records
@@ -529,11 +534,12 @@ class Inode:
         times = [struct.unpack_from("<qI", value, at) for at in (72, 84, 96, 108)]
         flags, reserved = struct.unpack_from("<2I", value, 120)
         self.type = TYPES.get(self.mode & 0o170000)
-        self.inlined, self.in_place = flags == 1, flags == 2
-        must(self.type and self.mode < 0o200000 and flags < 3 and reserved == 0 and self.size <= FILE_SIZE_MAX
+        self.inlined, self.in_place, self.covered = bool(flags & 1), bool(flags & 2), bool(flags & 4)
+        must(self.type and self.mode < 0o200000 and flags < 8 and reserved == 0 and self.size <= FILE_SIZE_MAX
              and self.parent <= OBJECT_MAX and all(t[1] < 10**9 for t in times), "an inode is malformed")
+        must(not self.covered or self.type == "dir", "an inode is falsely covered")
         must(not self.inlined or (self.type == "file" and self.size <= VALUE_MAX), "an inode is falsely inlined")
-        must(not self.in_place or self.type == "file", "an inode is falsely in place")
+        must(not self.in_place or (self.type == "file" and not self.inlined), "an inode is falsely in place")
         self.times = [t[0] * 10**9 + t[1] for t in times]  # access, contents, attributes, birth
 
 
@@ -631,8 +637,8 @@ class Contents:
 
 
 class Region:
-    def __init__(self, volume, entry):
-        self.volume, self.entry = volume, entry
+    def __init__(self, volume, entry, state=b""):
+        self.volume, self.entry, self.state = volume, entry, state
         self.identity = volume.header.id + struct.pack("<I", entry.id)
         self.sealer = Sealer(entry.class_, entry.key, volume.salts, self.identity, entry.old_key, entry.old_sessions)
         self.tree = Tree(volume.store, self.sealer, self.report)
@@ -644,7 +650,7 @@ class Region:
 
     def report(self, what):
         self.damaged = True
-        self.volume.report("region %s: %s" % (escape(self.entry.prefix), what))
+        self.volume.report("%sregion %s: %s" % (self.state.decode(errors="replace"), escape(self.entry.prefix), what))
 
     def guarded(self, what, function, *args):
         try:
@@ -878,8 +884,33 @@ def map_runs(value, blocks):
 # ---- the volume
 
 
+def runs_of(regions):
+    """The blocks that regions reach, as (address, count): of nodes, and of data."""
+    return [run for r in regions for run in r.tree.blocks], [run for r in regions for run in r.data_blocks]
+
+
+def blocks_of_runs(runs):
+    return {block for address, count in runs for block in range(address, address + count)}
+
+
+class Kept:
+    """A snapshot: the copy of a record in the place of the one that lists it, whose session table it
+    shares."""
+
+    def __init__(self, volume, entry):
+        self.name = entry.name
+        self.blocks = -(-entry.length // BLOCK)
+        self.address = entry.address
+        copy = volume.store.read(entry.address, self.blocks)[:entry.length]
+        must(u(copy, 12, 4) == entry.length, "the copy of the record has another length")
+        self.record = Record(volume.header, volume.key, copy)
+        must(self.record.tag == entry.tag and self.record.generation == entry.generation,
+             "the copy of the record has another tag")
+        self.regions = [Region(volume, region, b"snapshot " + self.name + b": ") for region in self.record.regions]
+
+
 class Volume:
-    def __init__(self, path, key, tag, host=None):
+    def __init__(self, path, key, tag, host=None, region_keys=()):
         self.damages = 0
         self.host = host or {}  # prefix of a region: directory of its contents in place
         self.store = Store(path)
@@ -889,32 +920,59 @@ class Volume:
         if key and self.header.keyed:
             self.key = open_slots(self.header, self.store.segment(0, 1, 1), key)
         complaints = []
-        records = read_records(self.store, self.header, self.key, complaints.append)
+        records = read_records(self.store, self.header, self.key, region_keys, complaints.append)
         self.record = choose(records, tag, complaints)
         self.salts = []
         self.salts = read_sessions(self.store, self.header, self.record)
         self.regions = [Region(self, entry) for entry in self.record.regions]
+        self.kept = []
+        for entry in self.record.snapshots:
+            try:
+                self.kept.append(Kept(self, entry))
+            except Damage as e:
+                self.report("snapshot %s: %s" % (escape(entry.name), e))
 
     def report(self, what):
         self.damages += 1
         print("damaged: %s" % what, file=sys.stderr)
 
     def verify(self):
-        for region in self.regions:
-            region.read()
+        for state in [self] + self.kept:
+            for region in state.regions:
+                region.read()
         if self.record.opened and not self.damages:
             self.verify_space()
+        if not self.damages:
+            self.verify_marks()
+
+    def object(self, region, number):
+        return next(r for r in self.regions if r.entry.id == region).objects[number]
+
+    def verify_marks(self):
+        """Who knows all regions finds an encrypted one at each mark; each has one in any case."""
+        covers = {place for place, region in self.covered(self.regions)[0].items() if region.entry.class_ == ENCRYPTED}
+        marks = {(r.entry.id, n) for r in self.regions for n, o in r.objects.items() if o.inode and o.inode.covered}
+        if covers - marks or (self.record.opened and marks - covers):
+            self.report("directories are falsely marked as covered")
 
     def verify_space(self):
-        """No block is used twice, and the map, if there is one, says what the trees say."""
-        runs = [run for r in self.regions for run in r.tree.blocks + r.data_blocks]
+        """No block is used twice, but that states share what they have in common; and the map, if there
+        is one, says what the trees say."""
+        own = [(kept.address, kept.blocks) for kept in self.kept]
         if self.record.table:
-            runs.append((self.record.table, (self.record.sessions * 32 + BLOCK - 1) // BLOCK))
-        reached = set()
-        for address, count in runs:
-            reached.update(range(address, address + count))
-        if len(reached) != sum(count for _, count in runs):
+            own.append((self.record.table, (self.record.sessions * 32 + BLOCK - 1) // BLOCK))
+        reached = blocks_of_runs(own)
+        twice = len(reached) != sum(count for _, count in own)
+        all_nodes, all_data = set(), set()
+        for state in [self] + self.kept:
+            nodes, data = runs_of(state.regions)
+            blocks = blocks_of_runs(nodes + data)
+            twice |= len(blocks) != sum(count for _, count in nodes + data) or bool(blocks & blocks_of_runs(own))
+            all_nodes.update(blocks_of_runs(nodes))
+            all_data.update(blocks_of_runs(data))
+        if twice or all_nodes & all_data:
             self.report("a block is used twice")
+        reached |= all_nodes | all_data
         end = self.header.segment_blocks + self.header.limit
         if self.header.limit and reached and max(reached) >= end:
             self.report("a block lies beyond the volume's limit")
@@ -930,12 +988,13 @@ class Volume:
 
     # -- the listing
 
-    def covered(self):
+    @staticmethod
+    def covered(regions):
         """{(region, object): the region that is seen there}, and the regions that hang nowhere."""
         covers, loose = {}, []
-        for region in self.regions:
+        for region in regions:
             path = [] if region.entry.prefix == b"/" else region.entry.prefix[1:].split(b"/")
-            outer = [r for r in self.regions if r is not region and below(path, r.entry.prefix)]
+            outer = [r for r in regions if r is not region and below(path, r.entry.prefix)]
             number = None
             if outer:
                 around = max(outer, key=lambda r: len(r.entry.prefix))
@@ -961,8 +1020,10 @@ class Volume:
             there = (inner, 1) if inner else (region, child)
             yield from self.entries(*there, path + b"/" + name, covers, seen)
 
-    def list(self, times):
-        covers, loose = self.covered()
+    def list(self, times, snapshot=None):
+        states = [kept for kept in self.kept if kept.name == snapshot] if snapshot else [self]
+        must(states, "there is no such snapshot")
+        covers, loose = self.covered(states[0].regions)
         found, seen, names = [], set(), {}
         for region in loose:
             prefix = b"" if region.entry.prefix == b"/" else region.entry.prefix
@@ -1005,9 +1066,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("volume")
     parser.add_argument("--key-file")
+    parser.add_argument("--region-key-file", action="append", default=[])
     parser.add_argument("--tag")
     parser.add_argument("--host", metavar="PREFIX=DIR", action="append", default=[],
                         help="where the contents in place of a region are; else only what is said of them is checked")
+    parser.add_argument("--snapshot", help="print this one's entries")
     parser.add_argument("--times", action="store_true", help="all four times")
     parser.add_argument("--no-list", action="store_true", help="verify alone")
     args = parser.parse_args()
@@ -1015,13 +1078,14 @@ def main():
     try:
         volume = Volume(args.volume, read_key(args.key_file) if args.key_file else None,
                         bytes.fromhex(args.tag) if args.tag else None,
-                        dict(os.fsencode(pair).split(b"=", 1) for pair in args.host))
+                        dict(os.fsencode(pair).split(b"=", 1) for pair in args.host),
+                        [read_key(f) for f in args.region_key_file])
         volume.verify()
+        if not args.no_list:
+            volume.list(args.times, os.fsencode(args.snapshot) if args.snapshot else None)
     except (Damage, WrongTag, WrongKey) as e:
         print("%s: %s" % ("damaged" if isinstance(e, Damage) else "refused", e), file=sys.stderr)
         return {Damage: 3, WrongTag: 4, WrongKey: 5}[type(e)]
-    if not args.no_list:
-        volume.list(args.times)
     return 3 if volume.damages else 0
 
 

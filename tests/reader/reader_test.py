@@ -93,15 +93,19 @@ def places(v):
     if v.header.keyed:
         result.append(("key slot", (5,), "volume.fspf", BLOCK, 256))
     runs = {"node": [], "data": [], "table": []}
-    for region in v.regions:
-        runs["node"] += region.tree.blocks
-        runs["data"] += region.data_blocks
+    for state in [v] + v.kept:
+        for region in state.regions:
+            runs["node"] += region.tree.blocks
+            runs["data"] += region.data_blocks
     if v.salts:
         runs["table"].append((v.record.table, 1))
     for what, some in runs.items():
         for address, count in some:
             segment, block = divmod(address, v.header.segment_blocks)
             result.append((what, (3,), "segments/%08x" % segment, block * BLOCK, count * BLOCK))
+    for kept, entry in zip(v.kept, v.record.snapshots):
+        segment, block = divmod(kept.address, v.header.segment_blocks)
+        result.append(("copy of a record", (3,), "segments/%08x" % segment, block * BLOCK, entry.length))
     return result
 
 
@@ -148,11 +152,11 @@ def facts(volume, key_file, tag):
     v = opened(volume, key_file, tag)
     extents = [e for r in v.regions for o in r.objects.values() for e in o.extents]
     values = [value for _, value in reader.space_items(v)]
-    print("map=%s regions=%d sessions=%d orphans=%d levels=%d unwritten=%d inlined=%d runs=%d bitmaps=%d" % (
+    print("map=%s regions=%d sessions=%d orphans=%d levels=%d unwritten=%d inlined=%d runs=%d bitmaps=%d snapshots=%d" % (
         "no" if v.record.space.null else "yes", len(v.regions), len(v.salts), sum(len(r.orphans) for r in v.regions),
         max(r.entry.root.level + 1 for r in v.regions), sum(not e.address for e in extents),
         sum(bool(o.inode and o.inode.inlined) for r in v.regions for o in r.objects.values()),
-        sum(value[0] == 1 for value in values), sum(value[0] == 2 for value in values)))
+        sum(value[0] == 1 for value in values), sum(value[0] == 2 for value in values), len(v.kept)))
 
 
 # ---- vectors: draft-irtf-cfrg-xchacha-03 section 2.2.1, and the SipHash paper's appendix A

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <uthash.h>
 
-#include "fspf/volume.h"
+#include "fspf/root_walk.h"
 
 /* What is known of one object. */
 struct object {
@@ -49,16 +49,17 @@ static void __attribute__((format(printf, 2, 3))) wrong(struct check *c, const c
 	fputc('\n', stderr);
 }
 
-static void use(struct check *c, uint64_t block, uint64_t count)
+/* @shared: it may be used already. */
+static void use_blocks(struct check *c, uint64_t block, uint64_t count, bool shared)
 {
 	for (; count; block++, count--) {
 		struct used *u;
 
 		HASH_FIND(hh, c->used, &block, sizeof(block), u);
-		if (u) {
+		if (u && !shared)
 			wrong(c, "block %llu is used twice", (unsigned long long)block);
+		if (u)
 			continue;
-		}
 		u = calloc(1, sizeof(*u));
 		if (!u)
 			abort();
@@ -66,6 +67,11 @@ static void use(struct check *c, uint64_t block, uint64_t count)
 		HASH_ADD(hh, c->used, block, sizeof(u->block), u);
 		c->result->blocks++;
 	}
+}
+
+static void use(struct check *c, uint64_t block, uint64_t count)
+{
+	use_blocks(c, block, count, false);
 }
 
 static struct object *object(struct check *c, uint64_t number)
@@ -257,16 +263,58 @@ static uint64_t check_region(struct check *c, uint32_t i)
 	return record->unwritten;
 }
 
+/* ---- snapshots ---- */
+
+static int snapshot_node(void *ctx, const struct merkle_ptr *ptr)
+{
+	use_blocks(ctx, ptr->addr, MERKLE_NODE_BLOCKS, true);
+	return 0;
+}
+
+static int snapshot_extent(void *ctx, const struct fspf_extent *e)
+{
+	use_blocks(ctx, e->addr, e->count, true);
+	return 0;
+}
+
+static void check_snapshot(struct check *c, const struct fspf_snapshot *s)
+{
+	const struct fspf_root_keys keys = {.volume = c->v->key};
+	const struct fspf_root_walk walk = {
+		.ctx = c, .node = snapshot_node, .extent = snapshot_extent};
+	struct fspf_root *root = NULL;
+	int r = fspf_root_read_copy(c->v->store, &c->v->header, &keys, s, &root);
+
+	if (r == 0)
+		r = fspf_root_walk(c->v, root, &walk);
+	if (r)
+		wrong(c, "snapshot %s cannot be read: %d", s->name, r);
+	fspf_root_free(root);
+}
+
+static void check_snapshots(struct check *c)
+{
+	const struct fspf_root *root = c->v->root;
+
+	for (uint32_t i = 0; i < root->nsnapshots; i++)
+		check_snapshot(c, &root->snapshot[i]);
+	for (uint32_t i = 0; i < root->nsnapshots; i++)
+		use(c, root->snapshot[i].addr, fspf_snapshot_blocks(&root->snapshot[i]));
+}
+
+/* What is in use for nobody may be more than nothing only where the space manager knows that. */
 static void check_space(struct check *c, uint64_t unwritten)
 {
 	struct fspf_space_stat stat;
+	bool exact;
 
 	if (!c->v->stored.space)
 		return;
 	fspf_space_stat(c->v->stored.space, &stat);
+	exact = fspf_space_is_exact(c->v->stored.space);
 	if (!fspf_space_check(c->v->stored.space))
 		wrong(c, "the space manager miscounts");
-	if (stat.used != c->result->blocks)
+	if (stat.used < c->result->blocks || (exact && stat.used != c->result->blocks))
 		wrong(c, "%llu blocks are in use, %llu are reached", (unsigned long long)stat.used,
 		      (unsigned long long)c->result->blocks);
 	if (stat.promised != unwritten)
@@ -298,6 +346,7 @@ bool volume_check(struct fspf_volume *v, struct volume_check_result *ret)
 		unwritten += check_region(&c, i);
 	if (sessions->addr)
 		use(&c, sessions->addr, fspf_blob_blocks(sessions->count));
+	check_snapshots(&c);
 	check_space(&c, unwritten);
 	forget(&c);
 	if (ret)

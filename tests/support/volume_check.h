@@ -6,7 +6,7 @@
  * counts are exact, a directory has one name and knows its parent (N3: who has none is an orphan,
  * and nobody else), extents do not overlap and inodes and regions count them rightly (E1, E2), no
  * block is used twice, and the space manager counts as used what is reached, no more and no less
- * (S1, S2, S4); promises are those of unwritten extents alone.
+ * (S1, S2, S4), by it or by a snapshot (S6); promises are those of unwritten extents alone.
  */
 #ifndef FSPF_TESTS_SUPPORT_VOLUME_CHECK_H
 #define FSPF_TESTS_SUPPORT_VOLUME_CHECK_H

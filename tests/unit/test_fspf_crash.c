@@ -56,6 +56,9 @@ struct crash {
 	atomic_uint_fast64_t acked, running; /* steps */
 	atomic_bool watching;
 
+	bool rotates; /* regions get new keys beside the workload */
+	pthread_t rotation;
+
 	uint64_t seen;		  /* images of this generation */
 	uint64_t images, commits; /* in all */
 };
@@ -244,6 +247,33 @@ static void check_images(struct crash *c, struct image *chosen)
 	c->n = 0;
 }
 
+/* ---- a rotation beside it all ---- */
+
+/* Each image of it is checked like any other: the state is that of a step, and sound.  What the
+ * image before left half done is gone on with. */
+static void *rotation_main(void *arg)
+{
+	struct fspf_volume *v = arg;
+	struct fspf_error err;
+
+	for (unsigned i = 0; i < 3; i++)
+		if (fspf_rotate(v, i ? "/auth/deep/secret" : NULL, NULL, &err))
+			model_fail("rotation: %s", err.text);
+	return NULL;
+}
+
+static void rotation_begin(struct crash *c)
+{
+	if (c->rotates && pthread_create(&c->rotation, NULL, rotation_main, c->w.v))
+		abort();
+}
+
+static void rotation_end(struct crash *c)
+{
+	if (c->rotates)
+		pthread_join(c->rotation, NULL);
+}
+
 /* ---- a generation ---- */
 
 static void begin(struct crash *c)
@@ -262,6 +292,7 @@ static void begin(struct crash *c)
 	atomic_store(&c->acked, 0);
 	atomic_store(&c->running, 0);
 	atomic_store(&c->watching, true);
+	rotation_begin(c);
 }
 
 /* Half of the generations are closed properly at the end; power may fail then as well. */
@@ -314,6 +345,7 @@ static void generation(struct crash *c, unsigned steps)
 		check_images(c, &chosen);
 		pthread_mutex_unlock(&c->lock);
 	}
+	rotation_end(c);
 	if (!c->w.interval_ms) {
 		(void)volume_driver_do(&c->d, DRIVER_SYNC);
 		if (!volume_check(c->w.v, NULL))
@@ -333,7 +365,8 @@ static const struct world_region regions[] = {
 	{NULL, 0},
 };
 
-static void run(const char *name, uint32_t interval_ms, unsigned generations, unsigned steps)
+static void run(const char *name, uint32_t interval_ms, bool rotates, unsigned generations,
+		unsigned steps)
 {
 	struct crash *c = calloc(1, sizeof(*c));
 
@@ -347,6 +380,7 @@ static void run(const char *name, uint32_t interval_ms, unsigned generations, un
 	c->w.anchor.hook = at_anchor;
 	c->w.ctx = c->w.anchor.ctx = c;
 	c->w.interval_ms = interval_ms;
+	c->rotates = rotates;
 	for (unsigned i = 0; i < generations; i++)
 		generation(c, steps);
 	printf("%s: %llu crashes in %u generations with %llu commits\n", name,
@@ -362,14 +396,21 @@ static void run(const char *name, uint32_t interval_ms, unsigned generations, un
 static void test_p5_crash_at_every_write(void **state)
 {
 	(void)state;
-	run("crash", 0, setting("FSPF_TEST_GENERATIONS", 12), STEPS);
+	run("crash", 0, false, setting("FSPF_TEST_GENERATIONS", 12), STEPS);
 }
 
 /* V4: commits at any moment, beside operations. */
 static void test_v4_crash_beside_operations(void **state)
 {
 	(void)state;
-	run("crash by timer", 1, setting("FSPF_TEST_GENERATIONS", 12), STEPS);
+	run("crash by timer", 1, false, setting("FSPF_TEST_GENERATIONS", 12), STEPS);
+}
+
+/* K2: what a root names opens with the keys that its record has. */
+static void test_k2_crash_beside_a_rotation(void **state)
+{
+	(void)state;
+	run("crash beside a rotation", 0, true, setting("FSPF_TEST_GENERATIONS", 5), STEPS);
 }
 
 /* Write dirty data out without a commit, so that its inode may leave memory. */
@@ -419,6 +460,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_p5_crash_at_every_write),
 		cmocka_unit_test(test_v4_crash_beside_operations),
+		cmocka_unit_test(test_k2_crash_beside_a_rotation),
 		cmocka_unit_test(test_p5_fsync_after_forgetting),
 	};
 

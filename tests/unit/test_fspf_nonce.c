@@ -7,6 +7,7 @@
  * cloned and written in both places at once: everything that would repeat a nonce which came from
  * the disk.  A pair that comes twice ends the program.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -156,10 +157,32 @@ static void cut_power(struct history *h)
 	h->w.disk = left;
 }
 
+/* Enough of a rotation, now and then. */
+static int stop_somewhere(void *ctx, const struct fspf_progress *progress)
+{
+	(void)progress;
+	return test_below(ctx, 8) == 0;
+}
+
+/* New keys for the regions, in the same sessions: the old ones and the new ones have seen the same
+ * counters. */
+static void rotate(struct history *h)
+{
+	const struct fspf_transfer transfer = {.progress = stop_somewhere, .ctx = &h->random};
+	struct fspf_error err;
+	int r = fspf_rotate(h->w.v, NULL, &transfer, &err);
+
+	if (r && r != -ECANCELED)
+		model_fail("rotation: %s", err.text);
+	work(&h->w, test_random(&h->random), 20);
+}
+
 static void one_round(struct history *h)
 {
 	world_open(&h->w, false);
 	work(&h->w, test_random(&h->random), (unsigned)test_below(&h->random, 80));
+	if (test_below(&h->random, 3) == 0)
+		rotate(h);
 	switch (test_below(&h->random, 3)) {
 	case 0:
 		world_close(&h->w);

@@ -380,41 +380,71 @@ static void check_everything(struct world *w)
 	free(after);
 }
 
-static void test_mixed_load(void **state)
+static const struct world_region regions[] = {{"/auth", FSPF_AUTHENTICATED}, {NULL, 0}};
+
+/* All threads at once, on the open volume of @w. */
+static void load(struct world *w, int fallback)
 {
-	static const struct world_region regions[] = {{"/auth", FSPF_AUTHENTICATED}, {NULL, 0}};
 	const char *seconds = getenv("FSPF_TEST_SECONDS");
 	uint64_t random = test_seed("threads"), total = 0;
 	struct worker *workers = calloc(THREADS, sizeof(*workers));
-	struct world w = {.interval_ms = 10};
+	struct shared s = {.v = w->v};
 	struct fspf_counters counters;
-	struct shared s = {0};
 
-	(void)state;
-	world_create(&w, FSPF_ENCRYPTED, 0, 256, regions);
-	s.v = w.v;
 	prepare(&s, workers, &random);
 	clock_gettime(CLOCK_MONOTONIC, &s.end);
-	s.end.tv_sec += seconds ? atoi(seconds) : 5;
+	s.end.tv_sec += seconds ? atoi(seconds) : fallback;
 	for (unsigned i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
 	for (unsigned i = 0; i < THREADS; i++) {
 		assert_int_equal(pthread_join(workers[i].thread, NULL), 0);
 		total += workers[i].count;
 	}
-	fspf_counters(w.v, &counters);
+	fspf_counters(w->v, &counters);
 	printf("%llu operations, %llu commits\n", (unsigned long long)total,
 	       (unsigned long long)counters.commits);
+	free(workers);
+}
+
+static void test_mixed_load(void **state)
+{
+	struct world w = {.interval_ms = 10};
+	struct fspf_counters counters;
+
+	(void)state;
+	world_create(&w, FSPF_ENCRYPTED, 0, 256, regions);
+	load(&w, 5);
+	fspf_counters(w.v, &counters);
 	assert_true(counters.commits > 5);
 	check_everything(&w);
 	world_free(&w, false);
-	free(workers);
+}
+
+/* The same in scratch space: nothing is published, and nothing reaches the store (X1). */
+static void test_ephemeral_load(void **state)
+{
+	struct world w = {.interval_ms = 10};
+	struct fspf_counters counters;
+
+	(void)state;
+	world_create(&w, FSPF_ENCRYPTED, 0, 256, regions);
+	world_close(&w);
+	store_fake_forget_events(w.disk);
+	w.ephemeral = true;
+	world_open(&w, false);
+	load(&w, 3);
+	fspf_counters(w.v, &counters);
+	assert_int_equal(counters.commits, 0);
+	world_close(&w);
+	assert_int_equal(store_fake_count(w.disk, STORE_FAKE_WRITE), 0);
+	world_free(&w, false);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_mixed_load),
+		cmocka_unit_test(test_ephemeral_load),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,6 +40,51 @@ static int count_visit(void *ctx, const struct merkle_key *key, const void *valu
 	return 0;
 }
 
+/* Passes by every leaf; *n of them. */
+static int pass_leaves(void *ctx, const struct merkle_ptr *ptr, const struct merkle_key *first,
+		       const struct merkle_key *last)
+{
+	size_t *n = ctx;
+
+	assert_true(merkle_key_compare(first, last) <= 0);
+	*n += ptr->level == 0;
+	return ptr->level == 0;
+}
+
+static int never_item(void *ctx, const struct merkle_key *key, const void *value, size_t len)
+{
+	(void)ctx;
+	(void)key;
+	(void)value;
+	(void)len;
+	return -EINVAL;
+}
+
+/* What is passed by is not read. */
+static void walk_passes_by(void **state)
+{
+	const struct merkle_walk all = {.item = NULL};
+	struct merkle_walk walk = {.enter = pass_leaves, .item = never_item};
+	struct region g;
+	uint64_t passed;
+	size_t n = 0;
+
+	(void)state;
+	region_begin(&g, CRYPTO_CLASS_ENCRYPTED, 1 << 20);
+	for (uint64_t i = 0; i < 3000; i++)
+		put_n(&g, i, 100);
+	region_commit(&g);
+	walk.ctx = &n;
+	g.store.reads = 0;
+	assert_int_equal(merkle_walk(&g.config, &g.root, &walk), 0);
+	passed = g.store.reads;
+	g.store.reads = 0;
+	assert_int_equal(merkle_walk(&g.config, &g.root, &all), 0);
+	assert_true(n > 10);
+	assert_int_equal(g.store.reads, passed + n);
+	region_end(&g);
+}
+
 static void empty_tree(void **state)
 {
 	struct merkle_key key = {1, 2, 3}, found;
@@ -532,6 +577,7 @@ static void get_last_crosses_inner_nodes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(walk_passes_by),
 		cmocka_unit_test(empty_tree),
 		cmocka_unit_test(refuses_bad_values_and_roots),
 		cmocka_unit_test(keys_are_ordered_by_object_type_offset),
