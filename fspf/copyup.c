@@ -4,8 +4,8 @@
  * a writer would make them; commits may come between.  When all are there, the flag and the items
  * go in one change.  So whatever is committed has the file in place, or has all of the copy.
  *
- *   H3  while an inode has the flag, its extents and dirty pages mean nothing to a reader
- *   H4  the flag goes in the same change as the items, and only when all of the contents are there
+ *   L3  while an inode has the flag, its extents and dirty pages mean nothing to a reader
+ *   L4  the flag goes in the same change as the items, and only when all of the contents are there
  *
  * What a copying leaves that failed, or that a crash ended, is dropped, at the latest before the
  * next one.  One thread at a time copies a file up: the mutex for that is taken before the gate,
@@ -151,7 +151,7 @@ static int copy_all(struct copy *c)
 	return r;
 }
 
-/* All is there: H4. */
+/* All is there: L4. */
 static int finish(struct copy *c)
 {
 	int r = fspf_begin(c->inode->region, true);

@@ -23,6 +23,31 @@ bool fspf_is_foreign(struct fspf_volume *v, uint64_t ino)
 	return host_of(v, ino) != NULL;
 }
 
+static bool is_writable(const struct fspf_region *region)
+{
+	const struct fspf_volume *v = region->v;
+
+	if (v->read_only || (region->passed && v->ephemeral))
+		return false;
+	return fspf_region_writable(region) == 0;
+}
+
+bool fspf_is_writable(struct fspf_volume *v, uint64_t ino)
+{
+	struct fspf_region *region = fspf_region_of(v, ino);
+
+	return region && is_writable(region);
+}
+
+bool fspf_is_partly_read_only(struct fspf_volume *v)
+{
+	bool partly = false;
+
+	for (size_t i = 0; i < atomic_load(&v->nregions) && !v->read_only; i++)
+		partly |= !is_writable(v->regions[i]);
+	return partly;
+}
+
 int fspf_reference_top(struct fspf_region *region, struct fspf_attr *ret)
 {
 	int r = region->passed

@@ -262,6 +262,12 @@ MUST_CHECK ssize_t fspf_readlink(struct fspf_volume *v, uint64_t ino, char *targ
  * it, at any time, and -ESTALE says that another one is in its place. */
 bool fspf_is_foreign(struct fspf_volume *v, uint64_t ino);
 
+/* May contents of this file be changed?  Of an open volume some regions may be read-only: those in
+ * place that copy nothing up, and what is passed through where nothing is stored. */
+bool fspf_is_writable(struct fspf_volume *v, uint64_t ino);
+/* Is there such a region in a volume that is otherwise not read-only? */
+bool fspf_is_partly_read_only(struct fspf_volume *v);
+
 /* One entry; the cookie continues after it.  "." and ".." come first.  Return 1 to stop before it
  * (it comes again), 0 to go on, or a negative errno, which fspf_readdir returns. */
 struct fspf_entry {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fspf/dispatch.h"
 #include "fspf/error.h"
 #include "fspf/import_internal.h"
 
@@ -38,18 +39,65 @@ static bool is_proper_path(const char *path)
 	return proper;
 }
 
-/* mkdir -p, from the volume's root; takes a reference on the last. */
-static int make_path(struct fspf_volume *v, char *path, struct fspf_attr *ret)
+/* Without empty components and ".", as prefixes are; a slash at the end means something. */
+static void tidy(char *path)
+{
+	char *to = path;
+	bool slash = path[strlen(path) - 1] == '/';
+
+	for (const char *from = path; *from;) {
+		size_t n;
+
+		from += strspn(from, "/");
+		n = strcspn(from, "/");
+		if (n == 0 || (n == 1 && *from == '.')) {
+			from += n;
+			continue;
+		}
+		*to++ = '/';
+		memmove(to, from, n);
+		to += n;
+		from += n;
+	}
+	if (slash || to == path)
+		*to++ = '/';
+	*to = '\0';
+}
+
+/* What is passed through is the host's, and an unprotected ephemeral region begins empty: there is
+ * nothing that could be brought into. */
+static int check_kept(struct fspf_volume *v, const char *path, struct fspf_error *err)
+{
+	const struct fspf_region *region = fspf_import_unkept(v, path);
+
+	if (!region)
+		return 0;
+	return fspf_fail(err, -EINVAL,
+			 *region->host
+				 ? "its files are the host's: put them there"
+				 : "what is to be there at first belongs into an encrypted or "
+				   "authenticated region",
+			 "the region %s is not protected, and nothing of it is kept in the volume",
+			 region->prefix);
+}
+
+/* mkdir -p, from the top of the innermost region on the way; takes a reference on the last.  The
+ * regions around that one may not be there to be walked through. */
+static int make_path(struct fspf_volume *v, const char *path, struct fspf_attr *ret)
 {
 	const struct stat fresh = {
 		.st_mode = S_IFDIR | 0755, .st_uid = geteuid(), .st_gid = getegid()};
-	char *rest = path, *name;
+	const char *below = "";
+	struct fspf_region *region = fspf_region_at(v, path, &below);
+	char *copy = strdup(below), *rest = copy, *name;
 	struct fspf_attr next;
 	bool merged;
-	int r = fspf_reference(v, FSPF_ROOT, ret);
+	int r = copy ? 0 : -ENOMEM;
 
+	if (r == 0)
+		r = region ? fspf_reference_top(region, ret) : -ENOKEY;
 	while (!r && (name = strsep(&rest, "/"))) {
-		if (!*name || !strcmp(name, "."))
+		if (!*name)
 			continue;
 		r = fspf_lookup(v, ret->ino, name, &next);
 		if (r == -ENOENT) {
@@ -62,6 +110,7 @@ static int make_path(struct fspf_volume *v, char *path, struct fspf_attr *ret)
 		if (!r)
 			*ret = next;
 	}
+	free(copy);
 	return r;
 }
 
@@ -169,6 +218,10 @@ int fspf_import(struct fspf_volume *v, const char *path, const char *source,
 		r = fspf_fail(err, -EINVAL, NULL, "'%s' is not an absolute path without '..'",
 			      path);
 	} else {
+		tidy(path_copy);
+		r = check_kept(v, path_copy, err);
+	}
+	if (!r) {
 		fd = open_source(source, source_copy, &name);
 		if (fd < 0)
 			r = fspf_fail(err, fd, NULL, "cannot open '%s': %s", source, strerror(-fd));

@@ -39,6 +39,10 @@ MUST_CHECK int fspf_import_open(int at, const char *name, struct stat *st);
 
 /* ---- import_place.c: where in the volume the file at hand goes, and contents in place ---- */
 
+/* The region of @path, if nothing of it is kept in the volume; else NULL. */
+const struct fspf_region *fspf_import_unkept(struct fspf_volume *v, const char *path);
+/* -EREMOTE: the file at hand would come into such a region. */
+MUST_CHECK int fspf_import_check_kept(const struct fspf_import *im);
 /* Is what is made in the directory @parent to be recorded in place? */
 bool fspf_import_in_place(struct fspf_volume *v, uint64_t parent);
 /* The path of the file at hand, in the volume: to be freed.  NULL: no memory. */

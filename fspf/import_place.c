@@ -13,6 +13,26 @@
 #include "fspf/import_internal.h"
 #include "fspf/inplace.h"
 
+const struct fspf_region *fspf_import_unkept(struct fspf_volume *v, const char *path)
+{
+	const char *rest;
+	const struct fspf_region *region = fspf_region_at(v, path, &rest);
+
+	return region && region->protection == FSPF_NOT_PROTECTED ? region : NULL;
+}
+
+int fspf_import_check_kept(const struct fspf_import *im)
+{
+	char *path = fspf_import_path(im);
+	int r;
+
+	if (!path)
+		return -ENOMEM;
+	r = fspf_import_unkept(im->work.v, path) ? -EREMOTE : 0;
+	free(path);
+	return r;
+}
+
 bool fspf_import_in_place(struct fspf_volume *v, uint64_t parent)
 {
 	const struct fspf_region *region = fspf_region_of(v, parent);

@@ -78,8 +78,8 @@ static int remove_one(struct removal *rm, uint64_t parent, const char *name, boo
 	int r = fspf_lookup(v, parent, name, &attr);
 
 	*ret_pushed = false;
-	if (r)
-		return r;
+	if (r) /* a region's place, whose top is not here */
+		return r == -ENOENT ? 0 : r;
 	fspf_forget(v, attr.ino, 1);
 	if (must_stay(v, parent, attr.ino))
 		return 0;

@@ -157,14 +157,25 @@ static int update_file(struct fspf_import *im, const char *name, uint64_t parent
 	return r;
 }
 
+/* *ret_refused: the file at hand has no place in the volume, which was told. */
+static int refuse(struct fspf_import *im, bool *ret_refused)
+{
+	int r = fspf_import_check_kept(im);
+
+	*ret_refused = r != 0;
+	return fspf_work_problem(&im->work, r, "import");
+}
+
 int fspf_import_file(struct fspf_import *im, const char *name, uint64_t parent, const char *as,
 		     struct stat *st)
 {
 	uint64_t linked = st->st_nlink > 1 ? fspf_import_link_find(im->links, st) : 0;
 	uint64_t bytes = 0;
 	bool done = false;
-	int r = im->update ? update_file(im, name, parent, as, st, linked, &done) : 0;
+	int r = refuse(im, &done);
 
+	if (im->update && !r && !done)
+		r = update_file(im, name, parent, as, st, linked, &done);
 	if (r || done)
 		;
 	else if (linked && link_file(im, parent, as, st, linked))
@@ -242,8 +253,13 @@ static int enter_directory(struct fspf_import *im, const char *name, bool *ret_e
 {
 	struct fspf_import_level level = {.merged = false};
 	size_t depth = im->depth;
-	int r = fspf_hostdir_down(&im->host, name, &level.st);
+	bool refused;
+	int r = refuse(im, &refused);
 
+	*ret_entered = false;
+	if (r || refused)
+		return r;
+	r = fspf_hostdir_down(&im->host, name, &level.st);
 	if (r) {
 		r = fspf_work_problem(&im->work, r, "open");
 	} else {

@@ -7,8 +7,8 @@
  * it verifies that is no matter; if it does not, the path is followed anew, once, and what is found
  * there is final, unless the contents are not in place any more.
  *
- *   H1  what is given out was verified behind its copying
- *   H2  a file of another size than the recorded one does not verify
+ *   L1  what is given out was verified behind its copying
+ *   L2  a file of another size than the recorded one does not verify
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -105,7 +105,7 @@ static int check_step(int fd, const struct fspf_inplace_piece *p, uint32_t from,
 
 int fspf_inplace_check(int fd, const struct fspf_inplace_piece *p, struct fspf_inplace_fault *ret)
 {
-	int r = check_size(fd, p->size, ret); /* H2 */
+	int r = check_size(fd, p->size, ret); /* L2 */
 
 	for (uint32_t i = 0; i < p->count && r == 0; i += STEP)
 		r = check_step(fd, p, i, (uint32_t)min_u64(STEP, p->count - i), ret);

@@ -6,12 +6,12 @@
  * host, below region->host_fd, and the volume says of each what it must be: its size, the hash of
  * each of its blocks, and its fs-verity digest (docs/format.md, "Contents in place").
  *
- *   H1  What is given out was verified behind its copying: bytes are read into a buffer of ours,
- * and it is the buffer that is hashed.  The host may change its file at any time. H2  A file of
- * another size than the recorded one does not verify, whatever part is read. H3  While an inode has
- * the flag, its extents and dirty pages mean nothing to a reader. H4  The flag goes in the same
- * change as the items, and only when all of the contents are in dirty pages or extents
- * (fspf/copyup.c), or nothing of them is left.
+ *   L1  What is given out was verified behind its copying: bytes are read into a buffer of ours,
+ *       and it is the buffer that is hashed.  The host may change its file at any time.
+ *   L2  A file of another size than the recorded one does not verify, whatever part is read.
+ *   L3  While an inode has the flag, its extents and dirty pages mean nothing to a reader.
+ *   L4  The flag goes in the same change as the items, and only when all of the contents are in
+ *       dirty pages or extents (fspf/copyup.c), or nothing of them is left.
  *
  * -EBADMSG: the contents are not what was recorded, or are not there; the reporter has been told,
  * once for each file and block, with both paths.

@@ -446,6 +446,8 @@ static int remove_locked(struct fspf_volume *v, struct fspf_inode *dir, uint64_t
 		r = -EISDIR;
 	else if (is_dir)
 		r = fspf_dir_removable(v, inode);
+	else if (fspf_region_is_pinned(v, inode->region, inode->object))
+		r = -EBUSY; /* a single file of the host takes its place */
 	if (r == 0)
 		r = fspf_dir_remove(dir->region, dir->object, offset);
 	if (r)

@@ -140,7 +140,14 @@ const char *fspf_prefix_name(const char *path, char name[static FSPF_NAME_MAX + 
 	return path + strspn(path, "/");
 }
 
-/* Walk *rest from the top of @outer, pinning each directory; the last one is covered by @region.
+/* An unprotected ephemeral region has a top only while somebody may write into it. */
+static bool is_seen(const struct fspf_region *region)
+{
+	return region->protection != FSPF_NOT_PROTECTED || (region->flags & FSPF_REGION_KERNEL) ||
+	       fspf_region_is_ephemeral(region);
+}
+
+/* Walk *rest from the top of @outer, pinning each directory; the last one is @region's place.
  * -EACCES: before that, a locked region's place; *rest is what would be in it. */
 static int attach(struct fspf_volume *v, struct fspf_region *region, struct fspf_region *outer,
 		  const char **rest)
@@ -164,16 +171,11 @@ static int attach(struct fspf_volume *v, struct fspf_region *region, struct fspf
 	}
 	if (r)
 		return r == -ENOENT ? -EBADMSG : r;
-	region->cover = outer;
-	region->cover_object = d.object;
+	if (is_seen(region)) {
+		region->cover = outer;
+		region->cover_object = d.object;
+	}
 	return 0;
-}
-
-/* An unprotected ephemeral region has a top only while somebody may write into it. */
-static bool is_seen(const struct fspf_region *region)
-{
-	return region->protection != FSPF_NOT_PROTECTED || (region->flags & FSPF_REGION_KERNEL) ||
-	       fspf_region_is_ephemeral(region);
 }
 
 /* In a host's directory it is the path that is covered, whatever the host has there. */
@@ -211,14 +213,17 @@ static int attach_region(struct fspf_volume *v, struct fspf_region *region)
 			return cover(region, outer, rest);
 		if (outer && !outer->tree)
 			return 0; /* the host does not have it, or it is not asked */
+		if (!is_seen(region) && (!outer || outer->stub))
+			return 0;
 		if (outer && outer->stub)
 			r = fspf_stub_way(outer, rest);
 		if (r == 0)
 			r = outer ? attach(v, region, outer, &rest) : -EACCES;
-		if (r == -EACCES)
-			r = bridge(v, region, rest);
-		else
+		if (r != -EACCES)
 			return r;
+		if (!is_seen(region))
+			return 0;
+		r = bridge(v, region, rest);
 	}
 	return r;
 }
@@ -230,7 +235,7 @@ int fspf_regions_attach(struct fspf_volume *v)
 	for (size_t i = 0; i < atomic_load(&v->nregions) && r == 0; i++) {
 		struct fspf_region *region = v->regions[i];
 
-		if (strcmp(region->prefix, "/") && !region->cover && is_seen(region))
+		if (strcmp(region->prefix, "/") && !region->cover)
 			r = attach_region(v, region);
 		/* A damaged way there makes the region unreachable by name, not the rest unusable.
 		 */

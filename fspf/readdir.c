@@ -48,7 +48,8 @@ static int tell(const struct telling *t, const char *name, uint8_t type, uint64_
 	return t->entry(t->ctx, &e);
 }
 
-/* An entry whose inode is gone by now (unlinked beside us) is passed over. */
+/* An entry whose inode is gone by now (unlinked beside us) is passed over, and so is the place of a
+ * region that the host does not have. */
 static int tell_attr(const struct telling *t, const struct fspf_dirent_item *d, uint64_t cookie,
 		     struct fspf_region *over, uint64_t ino)
 {
@@ -57,7 +58,7 @@ static int tell_attr(const struct telling *t, const struct fspf_dirent_item *d, 
 	int r = over ? fspf_reference_top(over, &attr) : fspf_reference(t->v, ino, &attr);
 
 	if (r)
-		return r == -ESTALE ? 0 : r;
+		return r == -ESTALE || (over && r == -ENOENT) ? 0 : r;
 	e.ino = attr.ino;
 	e.attr = &attr;
 	r = t->entry(t->ctx, &e);

@@ -143,6 +143,24 @@ static int check_class(const struct fspf_region_params *p, struct fspf_error *er
 	return 0;
 }
 
+/* What is there now must be of a kind that can be served; it need not be there yet. */
+static int check_host(const struct fspf_region_params *p, struct fspf_error *err)
+{
+	bool whole = p->protection == FSPF_NOT_PROTECTED;
+	struct stat st;
+
+	if (!p->host || stat(p->host, &st) || S_ISDIR(st.st_mode))
+		return 0;
+	if (!whole)
+		return fspf_fail(err, -ENOTDIR,
+				 "a single file can only be passed through (--not-protected)",
+				 "%s is not a directory", p->host);
+	if (!S_ISREG(st.st_mode))
+		return fspf_fail(err, -EINVAL, NULL, "%s is neither a directory nor a regular file",
+				 p->host);
+	return 0;
+}
+
 static int check_volume(struct fspf_volume *v, const struct fspf_region_params *p,
 			struct fspf_error *err)
 {
@@ -179,14 +197,18 @@ static int check_room(struct fspf_volume *v, const struct fspf_region_params *p,
 	return 0;
 }
 
-/* A stored region inside an ephemeral one would hang from a directory that is gone tomorrow; one
- * inside a host's directory would hang from what the host may take away. */
+/* A stored region inside an ephemeral one would hang from a directory that is gone tomorrow; any
+ * region inside one that begins empty, from none at all. */
 static int check_outer(const struct fspf_region *outer, const struct fspf_region_params *p,
 		       struct fspf_error *err)
 {
 	if ((outer->flags & FSPF_REGION_EPHEMERAL) && !p->ephemeral)
 		return fspf_fail(err, -EINVAL, "make it ephemeral too, or put it elsewhere",
 				 "%s lies in the ephemeral region %s, and would itself be stored",
+				 p->prefix, outer->prefix);
+	if ((outer->flags & FSPF_REGION_EPHEMERAL) && outer->protection == FSPF_NOT_PROTECTED)
+		return fspf_fail(err, -EINVAL, "put it elsewhere",
+				 "%s lies in the region %s, which begins empty with each mount",
 				 p->prefix, outer->prefix);
 	if (outer->flags & FSPF_REGION_FILE)
 		return fspf_fail(err, -ENOTDIR, NULL, "%s lies below the file %s", p->prefix,
@@ -199,8 +221,34 @@ static int check(struct fspf_volume *v, const struct fspf_region_params *p, stru
 	int r = check_class(p, err);
 
 	if (r == 0)
+		r = check_host(p, err);
+	if (r == 0)
 		r = check_volume(v, p, err);
 	return r ? r : check_room(v, p, err);
+}
+
+/* Why there can be no region at a prefix. */
+static int fail_place(const struct fspf_region_params *p, int r, struct fspf_error *err)
+{
+	const char *hint = NULL, *why = strerror(-r);
+
+	switch (r) {
+	case -ENOTEMPTY:
+		why = "there are files already";
+		hint = "a region starts empty; move the files away first";
+		break;
+	case -ENOTDIR:
+		why = "there is something on the way that is not a directory";
+		break;
+	case -EISDIR:
+		why = "there is a directory, and a single file would take its place";
+		break;
+	case -ESTALE: /* this is not about tags */
+		r = -ENOENT;
+		why = "the region around it cannot be read";
+		break;
+	}
+	return fspf_fail(err, r, hint, "cannot add a region at %s: %s", p->prefix, why);
 }
 
 /* The place for the region, in the one around it; then the region. */
@@ -244,10 +292,5 @@ int fspf_region_add(struct fspf_volume *v, const struct fspf_region_params *para
 	if (r)
 		return r;
 	r = outer ? add_at(v, &p, outer, rest) : -ENOENT;
-	if (r)
-		fspf_fail(err, r,
-			  r == -ENOTEMPTY ? "a region starts empty; move the files away first"
-					  : NULL,
-			  "cannot add a region at %s: %s", normal, strerror(-r));
-	return r;
+	return r ? fail_place(&p, r, err) : 0;
 }

@@ -53,10 +53,10 @@ static int check_move(struct fspf_volume *v, const struct side *moving, const st
 {
 	int r;
 
-	if (moving->inode->type != S_IFDIR)
-		return 0;
 	if (fspf_region_is_pinned(v, moving->inode->region, moving->inode->object))
 		return -EBUSY;
+	if (moving->inode->type != S_IFDIR)
+		return 0;
 	r = moving->dir == into->dir ? 0 : is_above(moving->inode, into->dir);
 	return r == 1 ? -EINVAL : r;
 }
@@ -73,7 +73,9 @@ static int check_replace(struct fspf_volume *v, const struct side *from, const s
 		return -ENOTDIR;
 	if (!from_dir && to_dir)
 		return -EISDIR;
-	return to_dir ? fspf_dir_removable(v, to->inode) : 0;
+	if (to_dir)
+		return fspf_dir_removable(v, to->inode);
+	return fspf_region_is_pinned(v, to->inode->region, to->inode->object) ? -EBUSY : 0;
 }
 
 static int point(struct fspf_volume *v, const struct side *at, const struct fspf_inode *inode)

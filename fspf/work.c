@@ -101,6 +101,7 @@ const char *fspf_work_reason(int r)
 	       : r == -ENOKEY	 ? "a key is needed"
 	       : r == -ECANCELED ? "interrupted"
 	       : r == -EXDEV	 ? "it was moved meanwhile"
+	       : r == -EREMOTE	 ? "its region is not protected, and nothing of it is kept"
 	       : r == -EAGAIN	 ? "it changes meanwhile"
 				 : strerror(-r);
 }

@@ -54,7 +54,7 @@ struct daemon {
 	dev_t device;		 /* of the mount; 0: not known */
 	unsigned protocol_minor; /* the kernel's */
 	bool writes_back;	 /* it has a writeback cache */
-	bool needs_open;	 /* it cannot do without OPEN, or without OPENDIR */
+	bool needs_open;	 /* it, or we, cannot do without OPEN; it not without OPENDIR */
 	bool needs_opendir;
 };
 

@@ -4,8 +4,12 @@
  *
  * There are no file handles: OPEN is answered with ENOSYS, the kernel remembers that, and from then
  * on opens and closes without us.  An open file is one that the kernel holds a reference on.
+ *
+ * Not so where a part of a writable volume is read-only: the kernel knows only mounts to be so, and
+ * would take what is written into its cache.  There OPEN is served, to refuse it.
  */
 #include <errno.h>
+#include <fcntl.h>
 
 #include "fuse/daemon_internal.h"
 
@@ -15,12 +19,15 @@
 
 void daemon_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	(void)ino;
+	struct daemon *d = daemon_of(req);
+
 	fi->keep_cache = 1;
-	if (daemon_of(req)->needs_open)
-		fuse_reply_open(req, fi);
-	else
+	if (!d->needs_open)
 		fuse_reply_err(req, ENOSYS);
+	else if ((fi->flags & O_ACCMODE) != O_RDONLY && !fspf_is_writable(d->volume, ino))
+		fuse_reply_err(req, EROFS);
+	else
+		fuse_reply_open(req, fi);
 }
 
 void daemon_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,

@@ -39,7 +39,8 @@ void daemon_init(void *userdata, struct fuse_conn_info *conn)
 	struct daemon *d = userdata;
 
 	d->protocol_minor = conn->proto_minor;
-	d->needs_open = !(conn->capable & FUSE_CAP_NO_OPEN_SUPPORT);
+	d->needs_open =
+		!(conn->capable & FUSE_CAP_NO_OPEN_SUPPORT) || fspf_is_partly_read_only(d->volume);
 	d->needs_opendir = !(conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT);
 	conn->want = conn->capable & WANTED;
 	d->writes_back = conn->want & FUSE_CAP_WRITEBACK_CACHE;

@@ -10,7 +10,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libfuse3-dev fuse3 libssl-dev libsodium-dev
 	uthash-dev libcmocka-dev libjansson-dev)
 TEST_PACKAGES=(python3 python3-cryptography attr acl sqlite3 git e2fsprogs binutils procps mount util-linux
-	mandoc shellcheck ca-certificates)
+	mandoc shellcheck ca-certificates fsverity)
 CONTAINER_PACKAGES=(podman runc debootstrap) # the test of containers is skipped without
 BENCH_PACKAGES=(fio gocryptfs sqlite3 python3)
 

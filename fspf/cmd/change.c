@@ -96,7 +96,7 @@ int change_begin(const struct command *command, const struct common_options *o, 
 	return status;
 }
 
-int change_commit(struct change *c, int status)
+int change_close(struct change *c, int status, bool *ret_tell)
 {
 	struct fspf_error err = {0};
 	int closing = EXIT_DONE;
@@ -106,9 +106,18 @@ int change_commit(struct change *c, int status)
 		fspf_tag(c->v, &c->tag);
 	if (fspf_close(c->v, NULL, &err))
 		closing = print_failure(&err);
-	if (!status || c->published)
-		print_tag(&c->tag);
+	*ret_tell = !status || c->published;
 	return status ? status : closing;
+}
+
+int change_commit(struct change *c, int status)
+{
+	bool tell;
+
+	status = change_close(c, status, &tell);
+	if (tell)
+		print_tag(&c->tag);
+	return status;
 }
 
 int change_abandon(struct change *c, int status)

@@ -33,6 +33,8 @@ MUST_CHECK int change_params(const struct command *command, const struct common_
  * EXIT_DONE.
  */
 MUST_CHECK int change_commit(struct change *c, int status);
+/* The same without printing: there is a tag to be told, c->tag, if *ret_tell. */
+MUST_CHECK int change_close(struct change *c, int status, bool *ret_tell);
 
 /* Give up what was not committed.  If something was, that is said and the new tag printed.  Gives
  * @status. */

@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "fspf/cmd/change.h"
 
@@ -13,7 +12,7 @@ static int cmd_addr(int argc, char **argv);
 const struct command command_addr = {
 	.name = "addr",
 	.synopsis = "VOLUME PREFIX --encrypted|--authenticated|--not-protected "
-		    "[--kernel PATH|--ephemeral]",
+		    "[--kernel PATH|--ephemeral] [--copy-up]",
 	.summary = "add a region to a volume",
 	.notes =
 		"PREFIX is an absolute path inside the volume; files below it belong to the region\n"
@@ -84,19 +83,13 @@ static int protection(const struct addr_options *o, enum fspf_protection *ret)
  * than it runs, so for a region in place the directory need not exist yet. */
 static int host_path(const struct addr_options *o, char **ret)
 {
-	struct stat st;
-
 	*ret = realpath(o->kernel, NULL);
-	if (!*ret && errno == ENOENT && o->authenticated && o->kernel[0] == '/')
+	if (!*ret && errno == ENOENT && o->authenticated && o->kernel[0] == '/') {
 		*ret = strdup(o->kernel);
+		print_hint_later("there is no %s here now", o->kernel);
+	}
 	if (!*ret) {
 		print_error("cannot find %s: %s", o->kernel, strerror(errno));
-		return EXIT_FAILED;
-	}
-	if (o->authenticated && stat(*ret, &st) == 0 && !S_ISDIR(st.st_mode)) {
-		print_error("%s is not a directory", o->kernel);
-		print_hint("what is authenticated in place is a directory; a single file can only "
-			   "be passed through (--not-protected)");
 		return EXIT_FAILED;
 	}
 	return EXIT_DONE;

@@ -320,7 +320,7 @@ static void *committer(void *ctx)
 	return NULL;
 }
 
-/* H4, with commits at any moment. */
+/* L4, with commits at any moment. */
 static void a_crash_leaves_the_one_or_the_other(void **state)
 {
 	static const struct world_region regions[] = {{"/p", FSPF_AUTHENTICATED}, {NULL, 0}};
@@ -390,7 +390,7 @@ static void leave_remains(struct bed *b, const char *path, uint64_t block)
 	fspf_inode_put(b->t.v, inode, 1);
 }
 
-/* H3: what a copying left that did not end is not seen, and no obstacle; it goes, even where the
+/* L3: what a copying left that did not end is not seen, and no obstacle; it goes, even where the
  * file has a hole. */
 static void remains_are_dropped(void **state)
 {
@@ -511,7 +511,7 @@ static void party_begin(struct party *p, struct bed *b)
 	fill(p->want, F_SIZE, SEED);
 }
 
-/* H1: whatever the host does and when, never a wrong byte. */
+/* L1: whatever the host does and when, never a wrong byte. */
 static void readers_beside_a_changing_host(void **state)
 {
 	struct bed *b = recorded(false);
