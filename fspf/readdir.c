@@ -74,7 +74,11 @@ static int tell_child(const struct telling *t, const struct fspf_region *region,
 {
 	struct fspf_region *over = fspf_region_covering(region, d->object);
 	uint64_t ino = over ? fspf_ino(over, FSPF_OBJECT_ROOT) : fspf_ino(region, d->object);
-	int r = t->with_attr ? tell_attr(t, d, cookie, over, ino) : -EBADMSG;
+	int r;
+
+	if (over && !over->tree && !over->passed)
+		return 0; /* the host does not have it: a lookup would not find it either */
+	r = t->with_attr ? tell_attr(t, d, cookie, over, ino) : -EBADMSG;
 
 	return r == -EBADMSG ? tell(t, d->name, d->type, ino, cookie) : r;
 }
