@@ -224,6 +224,28 @@ static void describe(const struct fspf_region_record *record, struct fspf_region
 	ret->blocks = record->blocks;
 }
 
+/* As it is now: a read-only volume's changes are none, an ephemeral one's are all lost. */
+static void describe_open(const struct fspf_region *region, struct fspf_region_info *ret)
+{
+	if (!region->v->authoring)
+		ret->ephemeral = fspf_region_is_ephemeral(region);
+}
+
+int fspf_region_of_file(struct fspf_volume *v, uint64_t ino, struct fspf_region_info *ret)
+{
+	size_t i, n = atomic_load(&v->nregions);
+
+	for (i = 0; i < n && v->regions[i]->id != ino >> FSPF_OBJECT_BITS; i++)
+		;
+	if (i == n)
+		return -ESTALE;
+	pthread_mutex_lock(&v->state_lock);
+	describe(&v->root->region[i], ret);
+	pthread_mutex_unlock(&v->state_lock);
+	describe_open(v->regions[i], ret);
+	return 0;
+}
+
 void fspf_regions(struct fspf_volume *v, struct fspf_region_info ret[static FSPF_REGIONS_MAX],
 		  size_t *ret_count)
 {
@@ -235,5 +257,7 @@ void fspf_regions(struct fspf_volume *v, struct fspf_region_info ret[static FSPF
 	for (; n < v->root->public_regions + v->root->capsules; n++)
 		ret[n] = (struct fspf_region_info){.protection = FSPF_ENCRYPTED, .locked = true};
 	pthread_mutex_unlock(&v->state_lock);
+	for (size_t i = 0; i < atomic_load(&v->nregions) && i < n; i++)
+		describe_open(v->regions[i], &ret[i]);
 	*ret_count = n;
 }

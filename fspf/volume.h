@@ -62,7 +62,7 @@ struct fspf_region {
 	uint8_t identity[MERKLE_IDENTITY_SIZE];
 	struct crypto_sealer *sealer;
 	struct merkle_store store;
-	struct merkle_tree *tree;  /* NULL: all of it is a host's */
+	struct merkle_tree *tree; /* NULL: all of it is a host's */
 	struct fspf_host *passed; /* which serves it; NULL: or cannot be reached */
 	atomic_uint_fast64_t next_object, files, blocks, unwritten;
 	struct merkle_ptr root; /* as last committed */
@@ -133,6 +133,9 @@ struct fspf_volume {
 	uint32_t commit_interval_ms;
 	fspf_report_fn *report;
 	void *report_ctx;
+	bool stop_on_violation;
+	uint64_t cache_max;	   /* bytes */
+	struct timespec committed; /* the last time; under state_lock */
 	atomic_uint_fast64_t violations, sealed, opened, commits;
 };
 
