@@ -76,7 +76,7 @@ static void serve(struct life *l)
 	int signal;
 
 	signals_of_life(&set);
-	while (!daemon_loop_ended(loop)) {
+	while (!daemon_loop_ended(loop) && !daemon_violated(&l->service.daemon)) {
 		sigwait(&set, &signal);
 		if (signal != DAEMON_SIGNAL_ENDED && !daemon_loop_ended(loop))
 			daemon_service_stop(&l->service);

@@ -18,9 +18,11 @@
 #include "fspf/fspf.h"
 #include "fuse/fuse_api.h"
 #include "fuse/log.h"
+#include "fuse/loop.h"
 #include "fuse/negotiate.h"
 #include "fuse/outside.h"
 #include "fuse/seek.h"
+#include "fuse/violation.h"
 
 /* Nobody but this kernel changes anything, so what it knows stays true.  Seconds; any value that
  * its clock cannot reach would do. */
@@ -51,6 +53,11 @@ struct daemon {
 	struct daemon_closers closers;
 	struct daemon_outside *outside;
 	struct daemon_seek *seek;
+	struct daemon_flow flow;
+	bool aborts;		 /* at the first violation */
+	pthread_t starter;	 /* the thread that waits for signals */
+	struct timespec started; /* CLOCK_BOOTTIME */
+	const char *path;	 /* of the volume, absolute */
 	dev_t device;		 /* of the mount; 0: not known */
 	unsigned protocol_minor; /* the kernel's */
 	bool writes_back;	 /* it has a writeback cache */

@@ -34,14 +34,16 @@ MUST_CHECK int daemon_service_open(struct daemon_service *s);
 /* Mount, and answer the kernel's first request. */
 MUST_CHECK int daemon_service_mount(struct daemon_service *s);
 
-/* Start the threads that serve. */
+/* Start the threads that serve.  From here on DAEMON_SIGNAL_ENDED may also say that the volume is
+ * to be given up: daemon_violated(). */
 MUST_CHECK int daemon_service_start(struct daemon_service *s);
 
 /* Unmount, and if it is in use, cut its users off.  After that the loop has ended. */
 void daemon_service_stop(struct daemon_service *s);
 
 /* Undo what was begun.  With @status EXIT_DONE everything is committed, published and closed, and
- * the result is that of closing; with another, which is given back, nothing is. */
+ * the result is that of closing; with another, which is given back, nothing is, and neither after a
+ * violation that ends the daemon, when the result is EXIT_DAMAGED. */
 MUST_CHECK int daemon_service_end(struct daemon_service *s, int status);
 
 #endif
