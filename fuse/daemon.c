@@ -2,8 +2,8 @@
 /*
  * fuse/daemon.c - the daemon's life
  *
- * Start: fork, open the volume, mount, answer INIT, start the loop, let the parent go.  The steps
- * are those of fuse/service.c.
+ * Start: fork, open the volume, mount, answer INIT, start the loop, restrict, let the parent go.
+ * The steps are those of fuse/service.c.
  *
  * All signals that mean something are blocked before the first thread starts and taken by the main
  * thread with sigwait(), so nothing is ever done in a signal handler.
@@ -64,6 +64,8 @@ static int start(struct life *l)
 		status = daemon_service_mount(&l->service);
 	if (status == EXIT_DONE)
 		status = daemon_service_start(&l->service);
+	if (status == EXIT_DONE)
+		status = daemon_service_restrict(&l->service);
 	if (status == EXIT_DONE)
 		status = let_parent_go(l);
 	return status;

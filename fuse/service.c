@@ -61,7 +61,7 @@ static void begin_daemon(struct daemon *d, const struct daemon_options *o)
 {
 	d->aborts = o->on_violation && strcmp(o->on_violation, "abort") == 0;
 	d->starter = pthread_self();
-	d->path = o->volume;
+	d->options = o;
 	clock_gettime(CLOCK_BOOTTIME, &d->started);
 	daemon_closers_init(&d->closers);
 }

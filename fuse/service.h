@@ -38,6 +38,13 @@ MUST_CHECK int daemon_service_mount(struct daemon_service *s);
  * to be given up: daemon_violated(). */
 MUST_CHECK int daemon_service_start(struct daemon_service *s);
 
+/* Regions of which the volume's policy says that nothing is executed become mounts of their own
+ * within the mount.  When it is served. */
+MUST_CHECK int daemon_service_restrict(struct daemon_service *s);
+
+/* MOUNT_ATTR_* that a mount of @region must have under the volume's @policy. */
+uint64_t daemon_mount_attributes(const struct fspf_region_info *region, uint32_t policy);
+
 /* Unmount, and if it is in use, cut its users off.  After that the loop has ended. */
 void daemon_service_stop(struct daemon_service *s);
 
