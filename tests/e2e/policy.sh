@@ -8,7 +8,8 @@ source "$(dirname "$0")/lib.sh"
 need_mount
 need python3 ldd setfacl setpriv
 
-HOST=$T/host
+# Prefixes inside our own directory: a run makes mount points where the tree lacks them.
+HOST=$T/host P=$T/r
 mkdir -p "$HOST/prot" "$HOST/sub" "$T/bin"
 libc=$(ldd /bin/true | sed -n 's/.*libc\.so[^ ]* => \([^ ]*\).*/\1/p')
 [[ -e $libc ]] || skip "no libc.so that ldd names"
@@ -50,15 +51,16 @@ refused() { # DIRECTORY
 policy() { want 0 '^[0-9a-f]{64}$' "$FSPF" policy "$V" "${AUTH[@]}" "$@"; }
 mounts() { grep -c " $M[ /]" /proc/self/mounts || true; }
 
-make_volume
-want 0 '' "$FSPF" addr "$V" "${AUTH[@]}" /host --not-protected --kernel "$HOST"
-want 0 '' "$FSPF" addr "$V" "${AUTH[@]}" /host/prot --authenticated
-want 0 '' "$FSPF" addr "$V" "${AUTH[@]}" /host/prot/deep --not-protected --ephemeral
-want 0 '' "$FSPF" addr "$V" "${AUTH[@]}" "/eph emeral" --not-protected --ephemeral
-want 0 '' "$FSPF" addr "$V" "${AUTH[@]}" /auth --authenticated
-want 0 '' "$FSPF" addf "$V" "${AUTH[@]}" /auth "$T/bin"
-UNPROTECTED=("$M/host" "$M/host/prot/deep" "$M/eph emeral")
-PROTECTED=("$M/root" "$M/auth" "$M/host/prot")
+make_volume --authenticated
+want 0 '' "$FSPF" addr "$V" "${AUTH[@]}" "$P/encrypted" --encrypted
+want 0 '' "$FSPF" addr "$V" "${AUTH[@]}" "$P/host" --not-protected --kernel "$HOST"
+want 0 '' "$FSPF" addr "$V" "${AUTH[@]}" "$P/host/prot" --authenticated
+want 0 '' "$FSPF" addr "$V" "${AUTH[@]}" "$P/host/prot/deep" --not-protected --ephemeral
+want 0 '' "$FSPF" addr "$V" "${AUTH[@]}" "$P/eph emeral" --not-protected --ephemeral
+want 0 '' "$FSPF" addr "$V" "${AUTH[@]}" "$P/auth" --authenticated
+want 0 '' "$FSPF" addf "$V" "${AUTH[@]}" "$P/auth" "$T/bin"
+UNPROTECTED=("$M$P/host" "$M$P/host/prot/deep" "$M$P/eph emeral")
+PROTECTED=("$M/root" "$M$P/encrypted" "$M$P/auth" "$M$P/host/prot")
 
 fill() {
 	local dir
@@ -84,14 +86,14 @@ for again in 1 2; do
 	fill
 	for dir in "${UNPROTECTED[@]}"; do refused "$dir"; done
 	for dir in "${PROTECTED[@]}"; do executes "$dir"; done
-	! setpriv --reuid 1000 --clear-groups "$M/host/elf" 2>"$T/err" || fail "an ACL lets it be executed"
-	chmod 700 "$M/host/script" && [[ $(stat -c %a "$M/host/script") == 600 ]] || fail "chmod shows execute bits"
+	! setpriv --reuid 1000 --clear-groups "$M$P/host/elf" 2>"$T/err" || fail "an ACL lets it be executed"
+	chmod 700 "$M$P/host/script" && [[ $(stat -c %a "$M$P/host/script") == 600 ]] || fail "chmod shows execute bits"
 	[[ $(stat -c %a "$HOST/script") == 700 ]] || fail "chmod does not reach the host"
-	chmod 755 "$M/host/script"
-	(umask 0 && touch "$M/host/new" && ln "$M/host/script" "$M/host/link")
-	[[ $(stat -c %a "$M/host/link") == 644 ]] || fail "a link shows execute bits"
-	rm "$M/host/new" "$M/host/link"
-	[[ -x $M/host/sub ]] || fail "a directory cannot be entered"
+	chmod 755 "$M$P/host/script"
+	(umask 0 && touch "$M$P/host/new" && ln "$M$P/host/script" "$M$P/host/link")
+	[[ $(stat -c %a "$M$P/host/link") == 644 ]] || fail "a link shows execute bits"
+	rm "$M$P/host/new" "$M$P/host/link"
+	[[ -x $M$P/host/sub ]] || fail "a directory cannot be entered"
 	stop # which wants status 0, and nothing mounted
 	[[ $(mounts) == 0 ]] || fail "mounts are left"
 done
@@ -103,8 +105,8 @@ want_error 6 'busy' "$FSPF" umount "$M"
 exec 7<&-
 for dir in "${UNPROTECTED[@]}"; do [[ -e $dir/elf ]] || cp -a "$T/bin/." "$dir/"; done
 for dir in "${UNPROTECTED[@]}"; do refused "$dir"; done
-executes "$M/host/prot"
-exec 7<"$M/host/elf"
+executes "$M$P/host/prot"
+exec 7<"$M$P/host/elf"
 want_error 6 'busy' "$FSPF" umount "$M"
 for dir in "${UNPROTECTED[@]}"; do refused "$dir"; done
 exec 7<&-
@@ -113,7 +115,7 @@ umount -R "$M"
 wait "$DAEMON" || fail "the daemon failed after umount -R"
 DAEMON=''
 start
-exec 7<"$M/host/elf"
+exec 7<"$M$P/host/elf"
 kill -TERM "$DAEMON"
 wait "$DAEMON" || fail "the daemon failed after SIGTERM"
 DAEMON=''
@@ -128,44 +130,45 @@ want 1 'was gone' "$FSPF" umount "$M"
 
 note "read-only, and without the key"
 start -o ro
-refused "$M/host"
-executes "$M/auth"
+refused "$M$P/host"
+executes "$M$P/auth"
 stop
 AUTH=(--tag "$(cat "$G")")
 start -o ro
-refused "$M/host"
-executes "$M/auth"
-executes "$M/host/prot"
+refused "$M$P/host"
+executes "$M$P/auth"
+executes "$M$P/host/prot"
 stop
 AUTH=(--key-file "$K" --tag-file "$G")
 
 note "all of it noexec; the right to mount lacks"
 start -o noexec
 [[ $(mounts) == 1 ]] || fail "$(mounts) mounts"
-refused "$M/host"
-! forked "$M/auth/elf" || fail "noexec does not hold"
+refused "$M$P/host"
+! forked "$M$P/auth/elf" || fail "noexec does not hold"
 stop
-if command -v fusermount3 >/dev/null && [[ -u $(command -v fusermount3) ]]; then
-	mkdir "$T/user" && cp -a "$V" "$T/user/volume" && cp "$K" "$G" "$T/user/" && mkdir "$T/user/mnt"
+if [[ -u $(command -v fusermount3) ]] && mknod -m 666 "$T/fuse" c 10 229 && mount --bind "$T/fuse" /dev/fuse; then
+	mkdir -p "$T/user/mnt" && cp -a "$V" "$T/user/volume" && cp "$K" "$G" "$T/user/"
 	chown -R 1000:1000 "$T/user"
-	as_user() { setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
-	if as_user test -w /dev/fuse; then
-		want_error 1 'policy demands' as_user "$FSPF" mount "$T/user/volume" "$T/user/mnt" --key-file "$T/user/key" --tag-file "$T/user/tag"
-		! mountpoint -q "$T/user/mnt" || fail "mounted all the same"
-		want 0 '' as_user "$FSPF" mount "$T/user/volume" "$T/user/mnt" --key-file "$T/user/key" --tag-file "$T/user/tag" -o noexec
-		want 0 '' as_user "$FSPF" umount "$T/user/mnt"
-	fi
+	as_user() { setpriv --reuid 1000 --regid 1000 --clear-groups "$FSPF" "$@"; }
+	USERS=("$T/user/volume" "$T/user/mnt" --key-file "$T/user/key" --tag-file "$T/user/tag")
+	want_error 1 'policy demands' as_user mount "${USERS[@]}"
+	! mountpoint -q "$T/user/mnt" || fail "mounted all the same"
+	want 0 '' as_user mount "${USERS[@]}" -o noexec
+	want 0 '' as_user umount "$T/user/mnt"
+	umount /dev/fuse
+else
+	note "left out: a user's mount, which needs fusermount3 and a device for it"
 fi
 
 note "fspf run"
 given() { timeout 60 "$FSPF" run "$V" "${AUTH[@]}" --no-root -- "$@" >"$T/out" 2>"$T/err"; }
 rm -rf "$HOST/prot" && mkdir "$HOST/prot"
-given /auth/elf || fail "a protected program does not run"
-given /host/prot/elf || fail "a protected program within an unprotected region does not run"
-! given /host/elf || fail "an unprotected program runs"
-! given python3 -c "import ctypes; ctypes.CDLL('/host/libc.so')" || fail "an unprotected library is loaded"
-given python3 -c "import ctypes; ctypes.CDLL('/auth/libc.so')" || fail "a protected library is not loaded"
-rmdir /auth /host "/eph emeral" 2>/dev/null || true
+given "$P/auth/elf" || fail "a protected program does not run"
+given "$P/host/prot/elf" || fail "a protected program within an unprotected region does not run"
+! given "$P/host/elf" || fail "an unprotected program runs"
+! given python3 -c "import ctypes; ctypes.CDLL('$P/host/libc.so')" || fail "an unprotected library is loaded"
+given python3 -c "import ctypes; ctypes.CDLL('$P/auth/libc.so')" || fail "a protected library is not loaded"
 
 note "exec=any again"
 policy --exec=any
@@ -181,9 +184,9 @@ make_volume
 policy --require-protected --exec=protected
 want 0 '"require_protected": true' "$FSPF" policy "$V" --key-file "$K" --json
 want 0 'every region is protected nothing unprotected' "$FSPF" show "$V" --key-file "$K"
-want_error 1 'every region is protected' "$FSPF" addr "$V" "${AUTH[@]}" /host --not-protected --kernel "$HOST"
-want_error 1 'every region is protected' "$FSPF" addr "$V" "${AUTH[@]}" /eph --not-protected --ephemeral
-want 0 '' "$FSPF" addr "$V" "${AUTH[@]}" /auth --authenticated
+want_error 1 'every region is protected' "$FSPF" addr "$V" "${AUTH[@]}" "$P/host" --not-protected --kernel "$HOST"
+want_error 1 'every region is protected' "$FSPF" addr "$V" "${AUTH[@]}" "$P/eph" --not-protected --ephemeral
+want 0 '' "$FSPF" addr "$V" "${AUTH[@]}" "$P/auth" --authenticated
 restart() { stop && start; }
 start
 restart
@@ -191,5 +194,5 @@ restart
 stop
 policy --allow-unprotected
 want 0 '"exec": "protected"' "$FSPF" policy "$V" --key-file "$K" --json
-want 0 '' "$FSPF" addr "$V" "${AUTH[@]}" /host --not-protected --kernel "$HOST"
+want 0 '' "$FSPF" addr "$V" "${AUTH[@]}" "$P/host" --not-protected --kernel "$HOST"
 pass
