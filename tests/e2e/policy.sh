@@ -49,7 +49,7 @@ refused() { # DIRECTORY
 }
 
 policy() { want 0 '^[0-9a-f]{64}$' "$FSPF" policy "$V" "${AUTH[@]}" "$@"; }
-mounts() { grep -c " $M[ /]" /proc/self/mounts || true; }
+mounts() { grep -c " ${M}[ /]" /proc/self/mounts || true; }
 
 make_volume --authenticated
 want 0 '' "$FSPF" addr "$V" "${AUTH[@]}" "$P/encrypted" --encrypted
@@ -81,7 +81,8 @@ note "exec=protected"
 policy --exec=protected
 want 0 '"exec": "protected"' "$FSPF" policy "$V" --key-file "$K" --json
 want 0 '^policy .*nothing unprotected is executed' "$FSPF" show "$V" --key-file "$K"
-for again in 1 2; do
+for session in first second; do
+	note "the $session session"
 	start
 	fill
 	for dir in "${UNPROTECTED[@]}"; do refused "$dir"; done
