@@ -38,10 +38,12 @@ static int open_beneath(int root, const char *path, int *ret)
 	return 0;
 }
 
-/* @at becomes a mount point, of itself. */
+/* @at becomes a mount point, of itself.  Where the mount around it is shared with other name
+ * spaces, the copy would be one of its peers, and be told of what happens in itself; private, it
+ * becomes shared on its own, and appears there just as here. */
 static int put_onto(int at, bool noexec)
 {
-	struct mount_attr attr = {0};
+	struct mount_attr attr = {.propagation = MS_PRIVATE};
 	int err = 0;
 	int tree = open_tree(at, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 

@@ -6,7 +6,7 @@
 # also inside of an unprotected region; with --require-protected there are no such regions.
 source "$(dirname "$0")/lib.sh"
 need_mount
-need python3 ldd setfacl setpriv
+need python3 ldd setfacl setpriv nsenter findmnt
 
 # Prefixes inside our own directory: a run makes mount points where the tree lacks them.
 HOST=$T/host P=$T/r
@@ -141,6 +141,39 @@ executes "$M$P/auth"
 executes "$M$P/host/prot"
 stop
 AUTH=(--key-file "$K" --tag-file "$G")
+
+note "where mounts are shared with other name spaces"
+mkdir -p "$T/shared"
+mount --bind "$T/shared" "$T/shared"
+mount --make-shared "$T/shared"
+mkdir "$T/shared/mnt"
+unshare --mount --propagation unchanged sleep 1000 &
+OTHER=$!
+INSIDE=$M M=$T/shared/mnt
+sleep 0.5
+start
+for dir in host auth host/prot; do cp -a "$T/bin/." "$M$P/$dir/"; done
+for path in host host/prot auth; do
+	here=$(findmnt -nro OPTIONS -T "$M$P/$path")
+	[[ $(nsenter -m -t "$OTHER" findmnt -nro OPTIONS -T "$M$P/$path") == "$here" ]] || fail "$path is mounted otherwise elsewhere"
+done
+[[ $(findmnt -nro OPTIONS -T "$M$P/host") == *noexec* ]] || fail "not noexec"
+[[ $(mounts) == 5 ]] || fail "$(mounts) mounts"
+[[ $(grep -c " ${M}[ /]" "/proc/$OTHER/mounts") == 5 ]] || fail "other mounts elsewhere"
+refused "$M$P/host"
+executes "$M$P/host/prot"
+exec 7<"$M$P/auth/elf"
+want_error 6 'busy' "$FSPF" umount "$M"
+[[ $(mounts) == 5 ]] || fail "$(mounts) mounts after a busy unmount"
+[[ $(grep -c " ${M}[ /]" "/proc/$OTHER/mounts") == 5 ]] || fail "other mounts elsewhere after a busy unmount"
+refused "$M$P/host"
+exec 7<&-
+stop
+[[ $(mounts) == 0 && $(grep -c " ${M}[ /]" "/proc/$OTHER/mounts") == 0 ]] || fail "mounts are left"
+kill "$OTHER"
+wait "$OTHER" 2>/dev/null || true
+umount "$T/shared"
+M=$INSIDE
 
 note "all of it noexec; the right to mount lacks"
 start -o noexec
