@@ -29,6 +29,7 @@
 #define UNMOUNTED_WAIT_STEPS 200 /* for the end of the loop after an unmount */
 #define DRAIN_QUIET_STEPS 10	 /* without a request: the kernel has sent all it had */
 #define DRAIN_WAIT_STEPS 500
+#define REFUSE_WAIT_STEPS 50 /* for the requests of those who met a violation */
 
 static void step(void)
 {
@@ -112,6 +113,8 @@ int daemon_service_open(struct daemon_service *s)
 		params.credential = credential;
 		if (fspf_open(&params, &s->daemon.volume, &err) < 0)
 			status = print_failure(&err);
+		else if (daemon_violated(&s->daemon))
+			status = EXIT_DAMAGED; /* met at its very end, and said */
 	}
 	fspf_credential_free(credential);
 	return status;
@@ -203,12 +206,12 @@ static bool is_on_top(const struct daemon_service *s)
 }
 
 /* syncfs() of a FUSE file system may return before its writes have been answered. */
-static void drain(struct daemon_service *s)
+static void drain(struct daemon_service *s, int steps)
 {
 	uint64_t seen = atomic_load(&s->daemon.flow.requests);
 	int quiet = 0;
 
-	for (int i = 0; i < DRAIN_WAIT_STEPS && quiet < DRAIN_QUIET_STEPS; i++) {
+	for (int i = 0; i < steps && quiet < DRAIN_QUIET_STEPS; i++) {
 		uint64_t now;
 
 		step();
@@ -236,7 +239,7 @@ void daemon_service_stop(struct daemon_service *s)
 	if (is_on_top(s) && daemon_outside_unmount(d->outside) == 0 && ends_by_itself(s))
 		return;
 	daemon_log_note(s->daemon.log, "%s is still in use: its users are cut off", s->name);
-	drain(s);
+	drain(s, DRAIN_WAIT_STEPS);
 	daemon_loop_stop(s->loop);
 }
 
@@ -329,11 +332,15 @@ static void abandon_served(struct daemon_service *s)
 
 int daemon_service_end(struct daemon_service *s, int status)
 {
-	bool violated = status == EXIT_DONE && daemon_violated(&s->daemon);
+	bool violated = daemon_violated(&s->daemon);
 	bool served = status == EXIT_DONE && !violated;
 
 	if (!s->daemon.log)
 		return status; /* it did not even begin */
+	/* A read that failed is tried again by the kernel, page by page: let that be EIO too, and
+	 * not whatever a cut connection gives. */
+	if (violated && s->loop)
+		drain(s, REFUSE_WAIT_STEPS);
 	if (!served && s->loop)
 		daemon_loop_stop(s->loop);
 	end_session(s);
@@ -341,7 +348,7 @@ int daemon_service_end(struct daemon_service *s, int status)
 		status = EXIT_DAMAGED;
 	if (served)
 		status = close_served(s);
-	else if (violated)
+	else if (violated && s->daemon.volume)
 		abandon_served(s);
 	else if (s->daemon.volume)
 		fspf_abandon(s->daemon.volume); /* nobody has changed anything */
