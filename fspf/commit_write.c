@@ -209,6 +209,7 @@ static void adopt(struct fspf_volume *v, struct fspf_frozen *f, const struct cry
 	v->root = f->root;
 	v->tag = *tag;
 	v->slot = slot;
+	clock_gettime(CLOCK_REALTIME, &v->committed);
 	for (uint32_t i = 0; i < f->root->nregions; i++) {
 		v->regions[i]->root = f->root->region[i].root;
 		v->regions[i]->tag = f->root->region[i].tag;
@@ -238,10 +239,14 @@ int fspf_publish_frozen(struct fspf_volume *v, struct fspf_frozen *f)
 	unsigned slot = v->slot ^ 1u; /* V2 */
 	struct crypto_digest tag;
 	const char *what = "the root record could not be written";
-	int r = fspf_root_write(v->store, &v->header, v->root_sealer, slot, f->root, &tag);
+	int r = atomic_load(&v->failed); /* a violation ends commits that have begun, too */
 
 	if (r == 0)
+		r = fspf_root_write(v->store, &v->header, v->root_sealer, slot, f->root, &tag);
+	if (r == 0)
 		r = v->store->ops->barrier(v->store);
+	if (r == 0)
+		r = atomic_load(&v->failed);
 	if (r == 0) {
 		r = v->anchor->ops->publish(v->anchor, &v->tag, &tag);
 		what = r == -ESTALE ? "the anchor was changed by somebody else"

@@ -2,12 +2,16 @@
 /*
  * Whose an operation is: the region's tree's, or, where a region is passed through, the host's.
  * Between the two, as between any two regions, nothing is linked, renamed or cloned.
+ *
+ * All attributes leave here, so here is where those of a region that is not protected lose what the
+ * policy denies them (fspf/noexec.h).
  */
 #include "fspf/dispatch.h"
 
 #include <errno.h>
 
 #include "fspf/host.h"
+#include "fspf/noexec.h"
 #include "fspf/volume.h"
 
 /* NULL: the region is kept in a tree, or there is none. */
@@ -63,7 +67,7 @@ int fspf_lookup(struct fspf_volume *v, uint64_t parent, const char *name, struct
 	struct fspf_host *h = host_of(v, parent);
 	int r = h ? fspf_host_lookup(h, parent, name, ret) : fspf_tree_lookup(v, parent, name, ret);
 
-	return r > 0 ? fspf_reference(v, ret->ino, ret) : r;
+	return r > 0 ? fspf_reference(v, ret->ino, ret) : fspf_noexec_attr(v, r, ret);
 }
 
 void fspf_forget(struct fspf_volume *v, uint64_t ino, uint64_t n)
@@ -83,8 +87,10 @@ int fspf_link(struct fspf_volume *v, uint64_t ino, uint64_t parent, const char *
 
 	if (h != host_of(v, parent))
 		return -EXDEV;
-	return h ? fspf_host_link(h, ino, parent, name, ret)
-		 : fspf_tree_link(v, ino, parent, name, ret);
+	return fspf_noexec_attr(v,
+				h ? fspf_host_link(h, ino, parent, name, ret)
+				  : fspf_tree_link(v, ino, parent, name, ret),
+				ret);
 }
 
 int fspf_rename(struct fspf_volume *v, uint64_t parent, const char *name, uint64_t new_parent,
@@ -114,14 +120,16 @@ int fspf_reference(struct fspf_volume *v, uint64_t ino, struct fspf_attr *ret)
 {
 	struct fspf_host *h = host_of(v, ino);
 
-	return h ? fspf_host_reference(h, ino, ret) : fspf_tree_reference(v, ino, ret);
+	return fspf_noexec_attr(
+		v, h ? fspf_host_reference(h, ino, ret) : fspf_tree_reference(v, ino, ret), ret);
 }
 
 int fspf_getattr(struct fspf_volume *v, uint64_t ino, struct fspf_attr *ret)
 {
 	struct fspf_host *h = host_of(v, ino);
 
-	return h ? fspf_host_getattr(h, ino, ret) : fspf_tree_getattr(v, ino, ret);
+	return fspf_noexec_attr(
+		v, h ? fspf_host_getattr(h, ino, ret) : fspf_tree_getattr(v, ino, ret), ret);
 }
 
 int fspf_setattr(struct fspf_volume *v, uint64_t ino, uint32_t set, const struct fspf_attr *attr,
@@ -129,8 +137,10 @@ int fspf_setattr(struct fspf_volume *v, uint64_t ino, uint32_t set, const struct
 {
 	struct fspf_host *h = host_of(v, ino);
 
-	return h ? fspf_host_setattr(h, ino, set, attr, ret)
-		 : fspf_tree_setattr(v, ino, set, attr, ret);
+	return fspf_noexec_attr(v,
+				h ? fspf_host_setattr(h, ino, set, attr, ret)
+				  : fspf_tree_setattr(v, ino, set, attr, ret),
+				ret);
 }
 
 int fspf_create_file(struct fspf_volume *v, uint64_t parent, const char *name, uint32_t mode,
@@ -138,8 +148,10 @@ int fspf_create_file(struct fspf_volume *v, uint64_t parent, const char *name, u
 {
 	struct fspf_host *h = host_of(v, parent);
 
-	return h ? fspf_host_create_file(h, parent, name, mode, rdev, caller, ret)
-		 : fspf_tree_create_file(v, parent, name, mode, rdev, caller, ret);
+	return fspf_noexec_attr(v,
+				h ? fspf_host_create_file(h, parent, name, mode, rdev, caller, ret)
+				  : fspf_tree_create_file(v, parent, name, mode, rdev, caller, ret),
+				ret);
 }
 
 int fspf_symlink(struct fspf_volume *v, uint64_t parent, const char *name, const char *target,
@@ -156,8 +168,10 @@ int fspf_tmpfile(struct fspf_volume *v, uint64_t parent, uint32_t mode,
 {
 	struct fspf_host *h = host_of(v, parent);
 
-	return h ? fspf_host_tmpfile(h, parent, mode, caller, ret)
-		 : fspf_tree_tmpfile(v, parent, mode, caller, ret);
+	return fspf_noexec_attr(v,
+				h ? fspf_host_tmpfile(h, parent, mode, caller, ret)
+				  : fspf_tree_tmpfile(v, parent, mode, caller, ret),
+				ret);
 }
 
 int fspf_unlink(struct fspf_volume *v, uint64_t parent, const char *name)
@@ -186,7 +200,12 @@ int fspf_readdir(struct fspf_volume *v, uint64_t ino, uint64_t cookie, bool with
 		 fspf_entry_fn *entry, void *ctx)
 {
 	struct fspf_host *h = host_of(v, ino);
+	struct fspf_noexec_listing listing = {.v = v, .entry = entry, .ctx = ctx};
 
+	if (with_attr && fspf_noexec_applies(v)) {
+		entry = fspf_noexec_entry;
+		ctx = &listing;
+	}
 	return h ? fspf_host_readdir(h, ino, cookie, with_attr, entry, ctx)
 		 : fspf_tree_readdir(v, ino, cookie, with_attr, entry, ctx);
 }
@@ -230,8 +249,12 @@ ssize_t fspf_getxattr(struct fspf_volume *v, uint64_t ino, const char *name, voi
 {
 	struct fspf_host *h = host_of(v, ino);
 
-	return h ? fspf_host_getxattr(h, ino, name, value, size)
-		 : fspf_tree_getxattr(v, ino, name, value, size);
+	ssize_t n = h ? fspf_host_getxattr(h, ino, name, value, size)
+		      : fspf_tree_getxattr(v, ino, name, value, size);
+
+	if (n > 0 && size > 0)
+		fspf_noexec_acl(v, ino, name, value, (size_t)n);
+	return n;
 }
 
 ssize_t fspf_listxattr(struct fspf_volume *v, uint64_t ino, char *list, size_t size)

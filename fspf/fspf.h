@@ -162,8 +162,10 @@ struct fspf_open_params {
 	bool restore; /* fspf_snapshot_restore() sets it: the snapshot's state becomes the volume's
 		       */
 	bool recover; /* accept a newer state that provably descends from the anchored one */
-	uint64_t dirty_max;	     /* bytes of dirty data; 0: 256 MiB */
-	uint64_t node_cache;	     /* bytes of clean nodes; 0: 64 MiB */
+	bool stop_on_violation; /* at the first report of -EBADMSG: nothing is changed, committed
+				   or published any more, from before it is told */
+	uint64_t dirty_max;	/* bytes of dirty data; 0: 256 MiB */
+	uint64_t node_cache;	/* bytes of clean nodes; 0: 64 MiB */
 	uint32_t commit_interval_ms; /* 0: 5000; UINT32_MAX: never by time */
 	fspf_report_fn *report;	     /* may be NULL */
 	void *report_ctx;
@@ -351,7 +353,9 @@ struct fspf_region_info {
 	char prefix[FSPF_PREFIX_MAX + 1];
 	enum fspf_protection protection;
 	char host[FSPF_HOST_MAX + 1]; /* kernel regions: the directory or file; else "" */
-	bool ephemeral, copy_up;
+	bool ephemeral; /* in an open volume: changes to it are stored nowhere, whatever the reason
+			 */
+	bool copy_up;
 	bool rotating; /* what it holds is being sealed again under a new key */
 	bool locked;   /* encrypted, and its key was not given: nothing but that is known of it */
 	uint16_t id;
@@ -364,6 +368,11 @@ struct fspf_region_info {
 /* The regions in order of their ids; *ret_count of them, at most FSPF_REGIONS_MAX. */
 void fspf_regions(struct fspf_volume *v, struct fspf_region_info ret[static FSPF_REGIONS_MAX],
 		  size_t *ret_count);
+
+/* The region of a file.  -ESTALE: there is none with that number; -ENODATA: a directory on the way
+ * to a region, where one is locked. */
+MUST_CHECK int fspf_region_of_file(struct fspf_volume *v, uint64_t ino,
+				   struct fspf_region_info *ret);
 
 /*
  * A new empty region, committed and published.  Its class is its protection and where it is kept:
@@ -473,6 +482,10 @@ void fspf_info(struct fspf_volume *v, struct fspf_info *ret);
 /* Counters since open, for the daemon's status and for benchmarks. */
 struct fspf_counters {
 	uint64_t commits, blocks_sealed, blocks_opened, dirty_bytes, violations;
+	uint64_t generation;		    /* of the last published state */
+	struct timespec committed;	    /* when that was; zero: before this open */
+	uint64_t cache_bytes, cache_misses; /* clean nodes in memory; nodes that had to be read */
+	uint64_t cache_hits, cache_max;	    /* found there; the most bytes it may hold */
 };
 void fspf_counters(struct fspf_volume *v, struct fspf_counters *ret);
 

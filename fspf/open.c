@@ -97,6 +97,8 @@ int fspf_volume_new(const struct fspf_open_params *params, struct fspf_volume **
 	v->ephemeral = params->ephemeral && !v->read_only;
 	v->authoring = params->authoring;
 	v->scratch.base = FSPF_SCRATCH_BASE;
+	v->stop_on_violation = params->stop_on_violation;
+	v->cache_max = or_default(params->node_cache, CACHE_DEFAULT, CACHE_MIN);
 	v->report = params->report;
 	v->report_ctx = params->report_ctx;
 	v->dirty_max = or_default(params->dirty_max, DIRTY_DEFAULT, DIRTY_MIN) / FSPF_BLOCK_SIZE;
@@ -106,9 +108,7 @@ int fspf_volume_new(const struct fspf_open_params *params, struct fspf_volume **
 	if (r == 0)
 		r = crypto_sessions_new(&v->sessions);
 	if (r == 0)
-		r = merkle_cache_new(
-			(size_t)or_default(params->node_cache, CACHE_DEFAULT, CACHE_MIN),
-			&v->cache);
+		r = merkle_cache_new((size_t)v->cache_max, &v->cache);
 	if (r == 0)
 		r = fspf_inode_table_new(&v->table);
 	if (r == 0)
@@ -239,6 +239,15 @@ static int open_state(struct fspf_volume *v, const struct fspf_open_params *para
 	return r;
 }
 
+/* Damage that opening met, when that is not to be lived with. */
+static int check_whole(struct fspf_volume *v, struct fspf_error *err)
+{
+	if (!v->stop_on_violation || atomic_load(&v->violations) == 0)
+		return 0;
+	return fspf_fail(err, -EBADMSG, NULL,
+			 "the volume is damaged, and damage is not to be tolerated");
+}
+
 /* --recover accepted a state that the anchor does not hold: from now on it does. */
 static int publish_recovered(struct fspf_volume *v, struct fspf_error *err)
 {
@@ -272,6 +281,8 @@ static int open_volume(struct fspf_volume *v, const struct fspf_open_params *par
 		atomic_store(&v->policy, v->root->policy);
 		r = fspf_policy_check(v, v->root->policy, err);
 	}
+	if (r == 0)
+		r = check_whole(v, err);
 	if (r || v->read_only)
 		return r;
 	if (!v->ephemeral)

@@ -233,16 +233,46 @@ void fspf_region_describe(const struct fspf_region_record *record, struct fspf_r
 	ret->blocks = record->blocks;
 }
 
+/* As it is now: a read-only volume's changes are none, an ephemeral one's are all lost. */
+static void describe_open(const struct fspf_region *region, struct fspf_region_info *ret)
+{
+	if (!region->v->authoring)
+		ret->ephemeral = fspf_region_is_ephemeral(region);
+}
+
+int fspf_region_of_file(struct fspf_volume *v, uint64_t ino, struct fspf_region_info *ret)
+{
+	size_t i, n = atomic_load(&v->nregions);
+	bool known;
+
+	for (i = 0; i < n && v->regions[i]->id != ino >> FSPF_OBJECT_BITS; i++)
+		;
+	if (i == n)
+		return -ESTALE;
+	pthread_mutex_lock(&v->state_lock);
+	known = i < v->root->nregions; /* or a stub on the way to one */
+	if (known)
+		fspf_region_describe(&v->root->region[i], ret);
+	pthread_mutex_unlock(&v->state_lock);
+	if (!known)
+		return -ENODATA;
+	describe_open(v->regions[i], ret);
+	return 0;
+}
+
 void fspf_regions(struct fspf_volume *v, struct fspf_region_info ret[static FSPF_REGIONS_MAX],
 		  size_t *ret_count)
 {
-	size_t n = 0;
+	size_t n = 0, known;
 
 	pthread_mutex_lock(&v->state_lock);
-	for (; n < v->root->nregions; n++)
+	known = v->root->nregions;
+	for (; n < known; n++)
 		fspf_region_describe(&v->root->region[n], &ret[n]);
 	for (; n < v->root->public_regions + v->root->capsules; n++)
 		ret[n] = (struct fspf_region_info){.protection = FSPF_ENCRYPTED, .locked = true};
 	pthread_mutex_unlock(&v->state_lock);
+	for (size_t i = 0; i < atomic_load(&v->nregions) && i < known; i++)
+		describe_open(v->regions[i], &ret[i]);
 	*ret_count = n;
 }

@@ -115,6 +115,15 @@ void fspf_volume_fail(struct fspf_volume *v, int error, const char *what)
 				 what);
 }
 
+static void count_violation(struct fspf_volume *v)
+{
+	int none = 0;
+
+	atomic_fetch_add(&v->violations, 1);
+	if (v->stop_on_violation)
+		(void)atomic_compare_exchange_strong(&v->failed, &none, -EIO);
+}
+
 void fspf_report_text(struct fspf_volume *v, int code, const char *fmt, ...)
 {
 	struct fspf_report report = {.code = code};
@@ -122,7 +131,7 @@ void fspf_report_text(struct fspf_volume *v, int code, const char *fmt, ...)
 	va_list args;
 
 	if (code == -EBADMSG)
-		atomic_fetch_add(&v->violations, 1);
+		count_violation(v);
 	if (!v->report)
 		return;
 	va_start(args, fmt);
@@ -209,13 +218,24 @@ int fspf_statfs(struct fspf_volume *v, struct fspf_statfs *ret)
 
 void fspf_counters(struct fspf_volume *v, struct fspf_counters *ret)
 {
+	struct merkle_cache_stats cache;
+
+	merkle_cache_stats(v->cache, &cache);
 	*ret = (struct fspf_counters){
 		.commits = atomic_load(&v->commits),
 		.blocks_sealed = atomic_load(&v->sealed),
 		.blocks_opened = atomic_load(&v->opened),
 		.dirty_bytes = fspf_page_pool_used(v->pages) * FSPF_BLOCK_SIZE,
 		.violations = atomic_load(&v->violations),
+		.cache_bytes = cache.bytes,
+		.cache_hits = cache.hits,
+		.cache_misses = cache.misses,
+		.cache_max = v->cache_max,
 	};
+	pthread_mutex_lock(&v->state_lock);
+	ret->generation = v->root->generation;
+	ret->committed = v->committed;
+	pthread_mutex_unlock(&v->state_lock);
 }
 
 void fspf_info(struct fspf_volume *v, struct fspf_info *ret)

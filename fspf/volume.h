@@ -142,6 +142,9 @@ struct fspf_volume {
 	uint32_t commit_interval_ms;
 	fspf_report_fn *report;
 	void *report_ctx;
+	bool stop_on_violation;
+	uint64_t cache_max;	   /* bytes */
+	struct timespec committed; /* the last time; under state_lock */
 	atomic_uint_fast64_t violations, sealed, opened, commits;
 };
 

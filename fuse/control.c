@@ -18,6 +18,8 @@
 #include <unistd.h>
 
 #include "fuse/daemon_internal.h"
+#include "fuse/status.h"
+#include "fuse/view.h"
 
 static bool starts_with(const char *text, const char *prefix)
 {
@@ -29,7 +31,7 @@ bool daemon_control_name(const char *name)
 	return starts_with(name, "fspf.") || starts_with(name, "system.fspf.");
 }
 
-static ssize_t give(const char *text, char *value, size_t size)
+ssize_t daemon_give(const char *text, char *value, size_t size)
 {
 	size_t n = strlen(text);
 
@@ -39,6 +41,13 @@ static ssize_t give(const char *text, char *value, size_t size)
 		return -ERANGE;
 	memcpy(value, text, n);
 	return (ssize_t)n;
+}
+
+static bool is_owner(fuse_req_t req)
+{
+	uid_t uid = fuse_req_ctx(req)->uid;
+
+	return uid == 0 || uid == geteuid();
 }
 
 static int parse_descriptor(const char *text, int *ret)
@@ -115,7 +124,7 @@ static int register_closer(fuse_req_t req, const char *descriptor)
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	int number, fd = -1, err;
 
-	if (ctx->uid != 0 && ctx->uid != geteuid())
+	if (!is_owner(req))
 		return -EPERM;
 	err = parse_descriptor(descriptor, &number);
 	if (err == 0)
@@ -141,33 +150,43 @@ static pid_t pid_seen_by(pid_t pid)
 	return getpid();
 }
 
-static ssize_t give_tag(struct fspf_volume *v, char *value, size_t size)
+static ssize_t give_status(fuse_req_t req, char *value, size_t size)
 {
-	struct crypto_digest tag;
-	char hex[CRYPTO_DIGEST_HEX];
+	char *text = NULL;
+	ssize_t n;
 
-	fspf_tag(v, &tag);
-	crypto_digest_hex(&tag, hex);
-	return give(hex, value, size);
+	if (!is_owner(req))
+		return -EPERM;
+	if (size == 0)
+		return DAEMON_STATUS_MAX;
+	n = daemon_status(daemon_of(req), pid_seen_by(fuse_req_ctx(req)->pid), &text);
+	if (n == 0)
+		n = daemon_give(text, value, size);
+	free(text);
+	return n;
+}
+
+static ssize_t take_closer(fuse_req_t req, const char *descriptor, char *value, size_t size)
+{
+	char text[16];
+	int err = register_closer(req, descriptor);
+
+	if (err < 0)
+		return err;
+	snprintf(text, sizeof(text), "%d", (int)pid_seen_by(fuse_req_ctx(req)->pid));
+	return daemon_give(text, value, size);
 }
 
 ssize_t daemon_control_get(fuse_req_t req, fuse_ino_t ino, const char *name, char *value,
 			   size_t size)
 {
-	char text[16];
-	int err;
-
-	if (ino != FUSE_ROOT_ID)
-		return -ENODATA;
-	if (strcmp(name, DAEMON_XATTR_TAG) == 0)
-		return give_tag(daemon_volume(req), value, size);
-	if (!starts_with(name, DAEMON_XATTR_CLOSING))
-		return -ENODATA;
-	err = register_closer(req, name + strlen(DAEMON_XATTR_CLOSING));
-	if (err < 0)
-		return err;
-	snprintf(text, sizeof(text), "%d", (int)pid_seen_by(fuse_req_ctx(req)->pid));
-	return give(text, value, size);
+	if (starts_with(name, "fspf."))
+		return daemon_view_get(req, ino, name, value, size);
+	if (strcmp(name, DAEMON_XATTR_STATUS) == 0)
+		return give_status(req, value, size);
+	if (ino == FUSE_ROOT_ID && starts_with(name, DAEMON_XATTR_CLOSING))
+		return take_closer(req, name + strlen(DAEMON_XATTR_CLOSING), value, size);
+	return -ENODATA;
 }
 
 void daemon_closers_init(struct daemon_closers *c)

@@ -2,8 +2,8 @@
 /*
  * fuse/daemon.c - the daemon's life
  *
- * Start: fork, open the volume, mount, answer INIT, start the loop, let the parent go.  The steps
- * are those of fuse/service.c.
+ * Start: fork, open the volume, mount, answer INIT, start the loop, restrict, let the parent go.
+ * The steps are those of fuse/service.c.
  *
  * All signals that mean something are blocked before the first thread starts and taken by the main
  * thread with sigwait(), so nothing is ever done in a signal handler.
@@ -65,6 +65,8 @@ static int start(struct life *l)
 	if (status == EXIT_DONE)
 		status = daemon_service_start(&l->service);
 	if (status == EXIT_DONE)
+		status = daemon_service_restrict(&l->service);
+	if (status == EXIT_DONE)
 		status = let_parent_go(l);
 	return status;
 }
@@ -76,7 +78,7 @@ static void serve(struct life *l)
 	int signal;
 
 	signals_of_life(&set);
-	while (!daemon_loop_ended(loop)) {
+	while (!daemon_loop_ended(loop) && !daemon_violated(&l->service.daemon)) {
 		sigwait(&set, &signal);
 		if (signal != DAEMON_SIGNAL_ENDED && !daemon_loop_ended(loop))
 			daemon_service_stop(&l->service);

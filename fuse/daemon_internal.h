@@ -18,9 +18,11 @@
 #include "fspf/fspf.h"
 #include "fuse/fuse_api.h"
 #include "fuse/log.h"
+#include "fuse/loop.h"
 #include "fuse/negotiate.h"
 #include "fuse/outside.h"
 #include "fuse/seek.h"
+#include "fuse/violation.h"
 
 /* Nobody but this kernel changes anything, so what it knows stays true.  Seconds; any value that
  * its clock cannot reach would do. */
@@ -34,6 +36,8 @@
 #define DAEMON_BUFFER_SIZE ((size_t)1 << 20)
 
 #define DAEMON_CLOSERS_MAX 8u
+
+struct daemon_options;
 
 /* Who waits for the end of this mount (fuse/control.c). */
 struct daemon_closers {
@@ -51,6 +55,11 @@ struct daemon {
 	struct daemon_closers closers;
 	struct daemon_outside *outside;
 	struct daemon_seek *seek;
+	struct daemon_flow flow;
+	bool aborts;		 /* at the first violation */
+	pthread_t starter;	 /* the thread that waits for signals */
+	struct timespec started; /* CLOCK_BOOTTIME */
+	const struct daemon_options *options;
 	dev_t device;		 /* of the mount; 0: not known */
 	unsigned protocol_minor; /* the kernel's */
 	bool writes_back;	 /* it has a writeback cache */
@@ -100,6 +109,8 @@ bool daemon_control_name(const char *name);
 /* The value's length; @size 0 asks for it. */
 MUST_CHECK ssize_t daemon_control_get(fuse_req_t req, fuse_ino_t ino, const char *name, char *value,
 				      size_t size);
+/* The whole of an attribute's value, or its length; -ERANGE. */
+MUST_CHECK ssize_t daemon_give(const char *text, char *value, size_t size);
 void daemon_closers_init(struct daemon_closers *c);
 /* One line to everybody who waits; lines that cannot be delivered are dropped. */
 void daemon_closers_tell(struct daemon_closers *c, const char *line);

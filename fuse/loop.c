@@ -14,9 +14,10 @@
 #include "fuse/loop.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,8 +36,8 @@ struct worker {
 
 struct daemon_loop {
 	struct fuse_session *session;
+	struct daemon_flow *flow;
 	pthread_t starter;
-	atomic_uint_fast64_t requests;
 	pthread_mutex_t lock; /* everything below */
 	pthread_cond_t work;  /* sleepers wait here */
 	struct worker workers[THREADS_MAX];
@@ -103,6 +104,38 @@ static void leave_wait(struct worker *w, int result)
 	pthread_mutex_unlock(&l->lock);
 }
 
+static bool wants_answer(uint32_t opcode)
+{
+	return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET && opcode != FUSE_INTERRUPT;
+}
+
+/* What cannot be delivered was for somebody who is gone. */
+static void refuse(struct daemon_loop *l, const struct fuse_buf *request)
+{
+	struct fuse_out_header answer = {.len = sizeof(answer), .error = -EIO};
+	struct fuse_in_header header;
+	ssize_t n = 0;
+
+	if (request->size < sizeof(header))
+		return;
+	memcpy(&header, request->mem, sizeof(header));
+	answer.unique = header.unique;
+	if (wants_answer(header.opcode))
+		n = write(fuse_session_fd(l->session), &answer, sizeof(answer));
+	(void)n;
+}
+
+static void answer(struct daemon_loop *l, struct daemon_near *near, const struct fuse_buf *request)
+{
+	atomic_fetch_add_explicit(&l->flow->requests, 1, memory_order_relaxed);
+	if (atomic_load(&l->flow->refused)) {
+		refuse(l, request);
+		return;
+	}
+	daemon_near(near, request);
+	fuse_session_process_buf(l->session, request);
+}
+
 static void *serve(void *worker)
 {
 	struct worker *w = worker;
@@ -114,11 +147,8 @@ static void *serve(void *worker)
 		int result = fuse_session_receive_buf(l->session, &buf);
 
 		leave_wait(w, result);
-		if (result > 0) {
-			atomic_fetch_add_explicit(&l->requests, 1, memory_order_relaxed);
-			daemon_near(&near, &buf);
-			fuse_session_process_buf(l->session, &buf);
-		}
+		if (result > 0)
+			answer(l, &near, &buf);
 	}
 	free(buf.mem);
 	pthread_mutex_lock(&l->lock);
@@ -149,7 +179,8 @@ int daemon_loop_first(struct fuse_session *session)
 	return n == 0 || fuse_session_exited(session) ? -ENOTCONN : 0;
 }
 
-int daemon_loop_start(struct fuse_session *session, struct daemon_loop **ret)
+int daemon_loop_start(struct fuse_session *session, struct daemon_flow *flow,
+		      struct daemon_loop **ret)
 {
 	const struct sigaction kick = {.sa_handler = kicked}; /* no SA_RESTART */
 	struct daemon_loop *l = calloc(1, sizeof(*l));
@@ -159,6 +190,7 @@ int daemon_loop_start(struct fuse_session *session, struct daemon_loop **ret)
 		return -ENOMEM;
 	sigaction(DAEMON_SIGNAL_KICK, &kick, NULL);
 	l->session = session;
+	l->flow = flow;
 	l->starter = pthread_self();
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_cond_init(&l->work, NULL);
@@ -182,11 +214,6 @@ bool daemon_loop_ended(struct daemon_loop *l)
 	ended = l->running == 0;
 	pthread_mutex_unlock(&l->lock);
 	return ended;
-}
-
-uint64_t daemon_loop_requests(struct daemon_loop *l)
-{
-	return atomic_load_explicit(&l->requests, memory_order_relaxed);
 }
 
 /* Only those that wait for the kernel: what a handler waits for is not to be interrupted.  Are

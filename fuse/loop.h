@@ -11,6 +11,7 @@
 #define FSPF_FUSE_LOOP_H
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "crypto/base.h"
@@ -23,16 +24,20 @@
 struct daemon_loop;
 struct fuse_session;
 
-/* Start serving; @session is borrowed and its first request, INIT, has been answered. */
-MUST_CHECK int daemon_loop_start(struct fuse_session *session, struct daemon_loop **ret);
+/* What others see and say of a loop that runs. */
+struct daemon_flow {
+	atomic_uint_fast64_t requests; /* that were taken so far */
+	atomic_bool refused;	       /* from now on each one is answered with EIO, unseen */
+};
+
+/* Start serving; @session is borrowed, as @flow, and its first request, INIT, has been answered. */
+MUST_CHECK int daemon_loop_start(struct fuse_session *session, struct daemon_flow *flow,
+				 struct daemon_loop **ret);
 
 /* Answer INIT in the calling thread. -ENOTCONN: it was unmounted again already. */
 MUST_CHECK int daemon_loop_first(struct fuse_session *session);
 
 bool daemon_loop_ended(struct daemon_loop *loop);
-
-/* Requests that were taken so far: when it stands still, the kernel has nothing to say. */
-uint64_t daemon_loop_requests(struct daemon_loop *loop);
 
 /* Stop taking requests; what is under way is answered first. */
 void daemon_loop_stop(struct daemon_loop *loop);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "fspf/cmd/cmd.h"
+#include "fuse/inner.h"
 
 #define MOUNTS_LINE_MAX 65536 /* an overlay's options are long */
 #define FUSERMOUNT "fusermount3"
@@ -239,7 +240,7 @@ static int run_fusermount(const char *path)
 	return err;
 }
 
-int daemon_unmount(const char *path)
+static int unmount_topmost(const char *path)
 {
 	struct daemon_mount mount;
 	int err;
@@ -253,4 +254,22 @@ int daemon_unmount(const char *path)
 	if (err < 0)
 		return err;
 	return mount.owner == geteuid() ? run_fusermount(path) : -EPERM;
+}
+
+/* Where the daemon is gone, nothing within can be reached any more, nor need be put back. */
+int daemon_unmount(const char *path)
+{
+	struct daemon_inner inner;
+	int err = daemon_inner_take(path, &inner);
+
+	if (err == -ENOTCONN || err == -ECONNABORTED)
+		return umount2(path, UMOUNT_NOFOLLOW | MNT_DETACH) < 0 ? -errno : 0;
+	if (err < 0)
+		return err;
+	err = unmount_topmost(path);
+	if (err < 0)
+		daemon_inner_restore(&inner);
+	else
+		daemon_inner_free(&inner);
+	return err;
 }

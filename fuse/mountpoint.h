@@ -51,7 +51,8 @@ MUST_CHECK int daemon_check_mountpoint(const char *path, char **ret);
 /* Mounting at @path failed: say so, and what may help. */
 void daemon_explain_mount(const char *path, bool allow_other);
 
-/* Take the topmost mount away, as umount(8) does.  -EBUSY, -EINVAL (nothing there), -EPERM. */
+/* Take the topmost mount away, as umount(8) does, and what fuse/inner.h put into it.  -EBUSY,
+ * -EINVAL (nothing there), -EPERM. */
 MUST_CHECK int daemon_unmount(const char *path);
 
 #endif

@@ -17,6 +17,7 @@ static void reply_attr(fuse_req_t req, int err, const struct fspf_attr *attr)
 {
 	struct stat st;
 
+	err = (int)daemon_checked(req, err);
 	if (err < 0) {
 		daemon_reply(req, err);
 		return;

@@ -39,6 +39,7 @@ void daemon_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	(void)fi;
 	if (data)
 		n = fspf_read(daemon_volume(req), ino, (uint64_t)offset, data, size);
+	n = daemon_checked(req, n);
 	if (n < 0)
 		daemon_reply(req, (int)n);
 	else
@@ -62,6 +63,7 @@ void daemon_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size,
 	if (!fi->writepage && fuse_req_ctx(req)->uid != 0)
 		flags |= FSPF_WRITE_KILL_PRIV;
 	n = fspf_write(daemon_volume(req), ino, (uint64_t)offset, data, size, flags);
+	n = daemon_checked(req, n);
 	if (n < 0)
 		daemon_reply(req, (int)n);
 	else
@@ -121,6 +123,7 @@ void daemon_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offset,
 	if (flags == 0)
 		n = fspf_copy_range(daemon_volume(req), from, (uint64_t)from_offset, to,
 				    (uint64_t)to_offset, min_u64(size, COPY_MAX));
+	n = daemon_checked(req, n);
 	if (n < 0) {
 		daemon_reply(req, (int)n);
 		return;

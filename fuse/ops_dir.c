@@ -80,6 +80,10 @@ static void reply_listing(struct listing *l, int err)
 {
 	struct fspf_volume *v = daemon_volume(l->req);
 
+	if (daemon_checked(l->req, 0) < 0) {
+		l->filled = 0;
+		err = -EIO;
+	}
 	if (err < 0 && l->filled == 0) {
 		daemon_reply(l->req, err);
 		return;

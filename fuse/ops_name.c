@@ -48,7 +48,7 @@ void daemon_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		.ino = 0,
 		.entry_timeout = daemon_timeout(fspf_is_foreign(daemon_volume(req), parent))};
 	struct fspf_attr attr;
-	int err = lookup_any(daemon_volume(req), parent, name, &attr);
+	int err = (int)daemon_checked(req, lookup_any(daemon_volume(req), parent, name, &attr));
 
 	/* That a name does not exist is worth remembering too. */
 	if (err == -ENOENT)
@@ -125,6 +125,7 @@ void daemon_readlink(fuse_req_t req, fuse_ino_t ino)
 	char target[FSPF_SYMLINK_MAX + 1];
 	ssize_t n = fspf_readlink(daemon_volume(req), ino, target, sizeof(target));
 
+	n = daemon_checked(req, n);
 	if (n < 0)
 		daemon_reply(req, (int)n);
 	else
@@ -137,7 +138,7 @@ void daemon_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_
 	struct fspf_volume *v = daemon_volume(req);
 	struct fuse_entry_param entry;
 	struct fspf_attr attr;
-	int err = fspf_tmpfile(v, parent, mode, &caller, &attr);
+	int err = (int)daemon_checked(req, fspf_tmpfile(v, parent, mode, &caller, &attr));
 
 	if (err < 0) {
 		daemon_reply(req, err);

@@ -38,6 +38,7 @@ static int check_change(const char *name)
 /* A length when the caller asked with size 0, else the bytes. */
 static void reply_value(fuse_req_t req, ssize_t n, const void *value, size_t size)
 {
+	n = daemon_checked(req, n);
 	if (n < 0)
 		daemon_reply(req, (int)n);
 	else if (size == 0)

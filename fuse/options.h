@@ -21,6 +21,7 @@ struct daemon_options {
 	char *mountpoint; /* absolute */
 	char *tag_file;	  /* absolute; what common.tag_file then points to */
 	bool read_only;
+	bool noexec;		  /* all of the mount */
 	bool ephemeral;		  /* nothing is stored */
 	const char *scratch;	  /* directory for what is not stored; NULL: the library's choice */
 	const char *on_violation; /* "eio" (NULL too) or "abort" */

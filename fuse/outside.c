@@ -12,12 +12,15 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fspf/fspf.h"
+#include "fuse/inner.h"
 #include "fuse/mountpoint.h"
 
 /* The node id in two halves, the high one first, and the generation. */
@@ -28,6 +31,7 @@
 enum task {
 	WRITE_FILE,
 	SYNC,
+	PUT_INNER,
 	UNMOUNT,
 };
 
@@ -35,6 +39,8 @@ struct order {
 	enum task task;
 	dev_t device;
 	uint64_t ino, generation;
+	bool noexec;
+	char prefix[FSPF_PREFIX_MAX + 1];
 };
 
 struct daemon_outside {
@@ -126,6 +132,9 @@ static int carry_out(const char *mountpoint, const struct order *order, struct o
 		break;
 	case SYNC:
 		result = sync_mount(mountpoint, order->device, o);
+		break;
+	case PUT_INNER:
+		result = daemon_inner_put(mountpoint, order->device, order->prefix, order->noexec);
 		break;
 	case UNMOUNT:
 		result = daemon_unmount(mountpoint);
@@ -249,6 +258,15 @@ int daemon_outside_sync(struct daemon_outside *o, dev_t device)
 {
 	const struct order order = {.task = SYNC, .device = device};
 
+	return ask(o, &order);
+}
+
+int daemon_outside_put_inner(struct daemon_outside *o, dev_t device, const char *prefix,
+			     bool noexec)
+{
+	struct order order = {.task = PUT_INNER, .device = device, .noexec = noexec};
+
+	snprintf(order.prefix, sizeof(order.prefix), "%s", prefix);
 	return ask(o, &order);
 }
 

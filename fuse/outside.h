@@ -16,6 +16,7 @@
 #ifndef FSPF_FUSE_OUTSIDE_H
 #define FSPF_FUSE_OUTSIDE_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "crypto/base.h"
@@ -32,6 +33,10 @@ MUST_CHECK int daemon_outside_write_file(struct daemon_outside *o, dev_t device,
 
 /* The same for all of its files; for all file systems, when the mount cannot be reached. */
 MUST_CHECK int daemon_outside_sync(struct daemon_outside *o, dev_t device);
+
+/* As daemon_inner_put(). */
+MUST_CHECK int daemon_outside_put_inner(struct daemon_outside *o, dev_t device, const char *prefix,
+					bool noexec);
 
 /* As daemon_unmount(). */
 MUST_CHECK int daemon_outside_unmount(struct daemon_outside *o);

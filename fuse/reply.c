@@ -66,7 +66,7 @@ void daemon_entry(const struct fspf_attr *attr, struct fuse_entry_param *ret)
 
 void daemon_reply(fuse_req_t req, int err)
 {
-	fuse_reply_err(req, daemon_errno(err));
+	fuse_reply_err(req, daemon_errno((int)daemon_checked(req, err)));
 }
 
 void daemon_reply_entry(fuse_req_t req, int err, const struct fspf_attr *attr)
@@ -74,6 +74,7 @@ void daemon_reply_entry(fuse_req_t req, int err, const struct fspf_attr *attr)
 	struct fspf_volume *v = daemon_volume(req);
 	struct fuse_entry_param entry;
 
+	err = (int)daemon_checked(req, err);
 	if (err < 0) {
 		daemon_reply(req, err);
 		return;

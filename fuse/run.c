@@ -25,7 +25,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "fuse/loop.h"
 #include "fuse/mountpoint.h"
 #include "fuse/run_internal.h"
 #include "fuse/service.h"
@@ -178,6 +177,11 @@ static void lose_mount(struct run *r)
 	ask_to_end(r);
 }
 
+static bool is_violated(const struct run *r)
+{
+	return daemon_violated(&r->service.daemon);
+}
+
 static void await_command(struct run *r)
 {
 	reap(r);
@@ -189,6 +193,8 @@ static void await_command(struct run *r)
 			kill_command(r);
 		else if (signal == SIGCHLD)
 			reap(r);
+		else if (signal == DAEMON_SIGNAL_ENDED && is_violated(r))
+			kill(r->child.pid, SIGKILL);
 		else if (signal == DAEMON_SIGNAL_ENDED && daemon_loop_ended(r->service.loop))
 			lose_mount(r);
 		else if (!is_from_terminal(signal) || info.si_code != SI_KERNEL)
@@ -270,7 +276,7 @@ static void serve(struct run *r)
 	leave_streams();
 	await_command(r);
 	run_rest_end(daemon_outside_pid(r->service.daemon.outside));
-	if (!daemon_loop_ended(r->service.loop))
+	if (!daemon_loop_ended(r->service.loop) && !is_violated(r))
 		daemon_service_stop(&r->service);
 }
 
@@ -288,5 +294,7 @@ int run_volume(struct run_request *request)
 	else
 		run_child_cancel(&r.child);
 	status = daemon_service_end(&r.service, status);
+	if (is_violated(&r))
+		return status;
 	return r.status != EXIT_DONE ? r.status : status;
 }

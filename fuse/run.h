@@ -40,7 +40,8 @@ struct run_request {
 
 /* Once a process, and while it has one thread.  Gives the command's exit status, or 128 and the
  * number of the signal that ended it; if there was no command, or closing failed after the command
- * had succeeded, the exit status of that.  What there was to say has been said. */
+ * had succeeded, the exit status of that, and always after a violation that ends the run.  What
+ * there was to say has been said. */
 MUST_CHECK int run_volume(struct run_request *request);
 
 #endif

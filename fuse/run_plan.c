@@ -11,6 +11,7 @@
 
 #include "fuse/mountpoint.h"
 #include "fuse/run_internal.h"
+#include "fuse/service.h"
 
 /* One directory on the way to regions, being looked at. */
 struct look {
@@ -95,21 +96,16 @@ static int by_prefix(const void *a, const void *b)
 	return strcmp(x->prefix, y->prefix); /* a parent is shorter, so it comes first */
 }
 
-/* MOUNT_ATTR_* for what a region's class forbids. */
-static uint64_t attributes_of(const struct fspf_region_info *region)
-{
-	(void)region;
-	return 0; /* all classes there are may do everything */
-}
-
 static int list_regions(struct fspf_volume *v, struct run_plan *plan)
 {
 	struct fspf_region_info *regions = calloc(FSPF_REGIONS_MAX, sizeof(*regions));
+	struct fspf_info info;
 	size_t count = 0;
 
 	plan->count = 0;
 	if (!regions)
 		return -ENOMEM;
+	fspf_info(v, &info);
 	fspf_regions(v, regions, &count);
 	for (size_t i = 0; i < count; i++) {
 		struct run_region *r = &plan->regions[plan->count];
@@ -117,7 +113,7 @@ static int list_regions(struct fspf_volume *v, struct run_plan *plan)
 		if (regions[i].locked || strcmp(regions[i].prefix, "/") == 0)
 			continue;
 		memcpy(r->prefix, regions[i].prefix, sizeof(r->prefix));
-		r->attributes = attributes_of(&regions[i]);
+		r->attributes = daemon_mount_attributes(&regions[i], info.policy);
 		plan->count++;
 	}
 	free(regions);

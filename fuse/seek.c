@@ -51,6 +51,7 @@ static void answer(struct daemon *d, const struct seek_request *r)
 	}
 	if (err == 0)
 		err = fspf_seek(d->volume, r->ino, r->offset, r->whence, &found);
+	err = (int)daemon_checked(r->req, err);
 	if (err < 0)
 		daemon_reply(r->req, err);
 	else

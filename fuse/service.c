@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <time.h>
@@ -29,6 +30,7 @@
 #define UNMOUNTED_WAIT_STEPS 200 /* for the end of the loop after an unmount */
 #define DRAIN_QUIET_STEPS 10	 /* without a request: the kernel has sent all it had */
 #define DRAIN_WAIT_STEPS 500
+#define REFUSE_WAIT_STEPS 50 /* for the requests of those who met a violation */
 
 static void step(void)
 {
@@ -45,6 +47,27 @@ static int failed(const char *what, int err)
 	return EXIT_FAILED;
 }
 
+/* Regions that are passed through, and contents in place, hold many descriptors.  The command of a
+ * run, which was forked before, keeps the limit that it was given. */
+static void raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit); /* without, fewer files can be held */
+}
+
+static void begin_daemon(struct daemon *d, const struct daemon_options *o)
+{
+	d->aborts = o->on_violation && strcmp(o->on_violation, "abort") == 0;
+	d->starter = pthread_self();
+	d->options = o;
+	clock_gettime(CLOCK_BOOTTIME, &d->started);
+	daemon_closers_init(&d->closers);
+}
+
 int daemon_service_begin(struct daemon_service *s)
 {
 	int err = daemon_log_new(&s->daemon.log);
@@ -57,8 +80,9 @@ int daemon_service_begin(struct daemon_service *s)
 		s->daemon.log = NULL;
 		return failed("cannot start", err);
 	}
-	daemon_closers_init(&s->daemon.closers);
+	begin_daemon(&s->daemon, s->options);
 	err = daemon_outside_start(s->options->mountpoint, &s->daemon.outside);
+	raise_descriptors();
 	return err < 0 ? failed("cannot start", err) : EXIT_DONE;
 }
 
@@ -83,8 +107,9 @@ int daemon_service_open(struct daemon_service *s)
 		.dirty_max = o->dirty_max,
 		.node_cache = o->node_cache,
 		.commit_interval_ms = o->commit_interval_ms,
-		.report = daemon_log_report,
-		.report_ctx = s->daemon.log,
+		.stop_on_violation = s->daemon.aborts,
+		.report = daemon_violation_report,
+		.report_ctx = &s->daemon,
 	};
 	struct fspf_credential *credential = NULL;
 	struct region_keys keys;
@@ -103,6 +128,8 @@ int daemon_service_open(struct daemon_service *s)
 		use_region_keys(&keys, &params);
 		if (fspf_open(&params, &s->daemon.volume, &err) < 0)
 			status = print_failure(&err);
+		else if (daemon_violated(&s->daemon))
+			status = EXIT_DAMAGED; /* met at its very end, and said */
 		else
 			note_slow_processor(s->daemon.log);
 	}
@@ -180,7 +207,7 @@ int daemon_service_start(struct daemon_service *s)
 	int err = daemon_seek_start(&s->daemon, &s->daemon.seek);
 
 	if (err == 0)
-		err = daemon_loop_start(s->daemon.session, &s->loop);
+		err = daemon_loop_start(s->daemon.session, &s->daemon.flow, &s->loop);
 	return err < 0 ? failed("cannot start a thread", err) : EXIT_DONE;
 }
 
@@ -197,16 +224,16 @@ static bool is_on_top(const struct daemon_service *s)
 }
 
 /* syncfs() of a FUSE file system may return before its writes have been answered. */
-static void drain(const struct daemon_service *s)
+static void drain(struct daemon_service *s, int steps)
 {
-	uint64_t seen = daemon_loop_requests(s->loop);
+	uint64_t seen = atomic_load(&s->daemon.flow.requests);
 	int quiet = 0;
 
-	for (int i = 0; i < DRAIN_WAIT_STEPS && quiet < DRAIN_QUIET_STEPS; i++) {
+	for (int i = 0; i < steps && quiet < DRAIN_QUIET_STEPS; i++) {
 		uint64_t now;
 
 		step();
-		now = daemon_loop_requests(s->loop);
+		now = atomic_load(&s->daemon.flow.requests);
 		quiet = now == seen ? quiet + 1 : 0;
 		seen = now;
 	}
@@ -230,8 +257,20 @@ void daemon_service_stop(struct daemon_service *s)
 	if (is_on_top(s) && daemon_outside_unmount(d->outside) == 0 && ends_by_itself(s))
 		return;
 	daemon_log_note(s->daemon.log, "%s is still in use: its users are cut off", s->name);
-	drain(s);
+	drain(s, DRAIN_WAIT_STEPS);
 	daemon_loop_stop(s->loop);
+}
+
+/* The end of the connection to the kernel, whoever still waits for an answer, while its number
+ * stays taken: other threads may be about to reply. */
+static void cut_connection(struct daemon_service *s)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0)
+		return;
+	(void)dup3(null, fuse_session_fd(s->daemon.session), O_CLOEXEC);
+	close(null);
 }
 
 /* A mount that is still there is taken away even while it is in use. */
@@ -242,6 +281,8 @@ static void end_session(struct daemon_service *s)
 	if (err < 0)
 		daemon_log_error(s->daemon.log, "reading from the kernel failed: %s",
 				 strerror(-err));
+	if (daemon_violated(&s->daemon) && s->loop)
+		cut_connection(s);
 	daemon_seek_stop(s->daemon.seek);
 	if (!s->daemon.session)
 		return;
@@ -288,20 +329,45 @@ static int close_served(struct daemon_service *s)
 	if (fspf_close(s->daemon.volume, &tag, &err) < 0)
 		status = tell_failure(s, &err);
 	tell_tag(s, &tag);
-	return status;
+	return daemon_violated(&s->daemon) ? EXIT_DAMAGED : status;
+}
+
+/* The tag is the last one that was published before. */
+static void abandon_served(struct daemon_service *s)
+{
+	struct fspf_error err = {.code = -EBADMSG};
+	struct crypto_digest tag;
+
+	fspf_tag(s->daemon.volume, &tag);
+	fspf_abandon(s->daemon.volume);
+	snprintf(err.text, sizeof(err.text),
+		 "%s was given up because stored bytes did not verify; what was not committed "
+		 "before is lost",
+		 s->options->volume);
+	(void)tell_failure(s, &err);
+	tell_tag(s, &tag);
 }
 
 int daemon_service_end(struct daemon_service *s, int status)
 {
-	bool served = status == EXIT_DONE;
+	bool violated = daemon_violated(&s->daemon);
+	bool served = status == EXIT_DONE && !violated;
 
 	if (!s->daemon.log)
 		return status; /* it did not even begin */
+	/* A read that failed is tried again by the kernel, page by page: let that be EIO too, and
+	 * not whatever a cut connection gives. */
+	if (violated && s->loop)
+		drain(s, REFUSE_WAIT_STEPS);
 	if (!served && s->loop)
 		daemon_loop_stop(s->loop);
 	end_session(s);
+	if (violated)
+		status = EXIT_DAMAGED;
 	if (served)
 		status = close_served(s);
+	else if (violated && s->daemon.volume)
+		abandon_served(s);
 	else if (s->daemon.volume)
 		fspf_abandon(s->daemon.volume); /* nobody has changed anything */
 	daemon_outside_stop(s->daemon.outside);

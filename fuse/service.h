@@ -34,14 +34,23 @@ MUST_CHECK int daemon_service_open(struct daemon_service *s);
 /* Mount, and answer the kernel's first request. */
 MUST_CHECK int daemon_service_mount(struct daemon_service *s);
 
-/* Start the threads that serve. */
+/* Start the threads that serve.  From here on DAEMON_SIGNAL_ENDED may also say that the volume is
+ * to be given up: daemon_violated(). */
 MUST_CHECK int daemon_service_start(struct daemon_service *s);
+
+/* Regions of which the volume's policy says that nothing is executed become mounts of their own
+ * within the mount.  When it is served. */
+MUST_CHECK int daemon_service_restrict(struct daemon_service *s);
+
+/* MOUNT_ATTR_* that a mount of @region must have under the volume's @policy. */
+uint64_t daemon_mount_attributes(const struct fspf_region_info *region, uint32_t policy);
 
 /* Unmount, and if it is in use, cut its users off.  After that the loop has ended. */
 void daemon_service_stop(struct daemon_service *s);
 
 /* Undo what was begun.  With @status EXIT_DONE everything is committed, published and closed, and
- * the result is that of closing; with another, which is given back, nothing is. */
+ * the result is that of closing; with another, which is given back, nothing is, and neither after a
+ * violation that ends the daemon, when the result is EXIT_DAMAGED. */
 MUST_CHECK int daemon_service_end(struct daemon_service *s, int status);
 
 #endif

@@ -53,10 +53,11 @@ extern const struct command command_keygen, command_create, command_addr, comman
 /* In fuse/: the daemon's commands, and `mount.fuse.fspf VOLUME MOUNTPOINT [-o OPTIONS]` as mount(8)
  * calls it (also `fspf VOLUME MOUNTPOINT -o OPTIONS`, as mount.fuse(8) does); argv[0] is the
  * program's name.  All give an exit status. */
-extern const struct command command_mount, command_umount, command_run;
+extern const struct command command_mount, command_umount, command_run, command_status;
 int cmd_mount(int argc, char **argv);
 int cmd_umount(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_status(int argc, char **argv);
 int daemon_mount_helper(int argc, char **argv);
 
 /* ---- options ---- */

@@ -14,9 +14,9 @@
 #include "fspf/cmd/process.h"
 
 static const struct command *const commands[] = {
-	&command_keygen, &command_create, &command_addr,   &command_addf,     &command_mount,
-	&command_umount, &command_run,	  &command_tag,	   &command_show,     &command_verify,
-	&command_export, &command_key,	  &command_policy, &command_snapshot,
+	&command_keygen, &command_create, &command_addr,   &command_addf,   &command_mount,
+	&command_umount, &command_run,	  &command_status, &command_tag,    &command_show,
+	&command_verify, &command_export, &command_key,	   &command_policy, &command_snapshot,
 };
 
 static const struct command *find_command(const char *name)
