@@ -50,25 +50,31 @@ trap 'status=$?; set +e; trap - ERR; remove_containers; (exit $status); inner_ex
 
 # ---- the base: Debian's or Ubuntu's smallest system with Python, as this machine's apt has it
 
-# REPOSITORY of the first source that has the system's own release.
-repository() {
+# Where the first source that has the release is, and the file and line that say so.
+source_of() { # RELEASE
 	# shellcheck disable=SC2016 # apt's variables
-	apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
-		awk -v release="$1" '$1 == release && $2 == "main" {print $3; exit}'
+	apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI) $(SOURCESENTRY)' 'Created-By: Packages' 2>/dev/null |
+		awk -v release="$1" '$1 == release && $2 == "main" && !n++ {print $3, $4}'
+}
+
+# The keys that such a file demands, if they are in a form that debootstrap takes.
+keyring_of() { # FILE:LINE
+	sed -n 's/.*[Ss]igned-[Bb]y[:=] *\([^] ]*\.gpg\).*/\1/p' "${1%:*}" 2>/dev/null | head -n 1
 }
 
 bootstrap() { # DIRECTORY
-	local release from proxy=''
+	local release from entry keyring proxy='' options=()
 	need debootstrap apt-get
 	release=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
 	[[ -n $release ]] || skip "needs a system with a release that debootstrap knows"
-	from=$(repository "$release")
-	[[ -n $from ]] || skip "needs a source of packages for $release in apt's configuration"
+	read -r from entry < <(source_of "$release") || skip "needs a source of packages for $release in apt's configuration"
+	keyring=$(keyring_of "$entry") || keyring=''
+	[[ ! -r $keyring ]] || options+=(--keyring="$keyring")
 	proxy=$(apt-config shell proxy Acquire::http::Proxy)
 	eval "$proxy"
 	if [[ -n $proxy && $proxy != DIRECT ]]; then export http_proxy=$proxy https_proxy=$proxy; fi
 	note "making the base system (kept in build/containers)"
-	debootstrap --variant=minbase --include="$PACKAGES" "$release" "$1" "$from" \
+	debootstrap --variant=minbase --include="$PACKAGES" "${options[@]}" "$release" "$1" "$from" \
 		>"$T/debootstrap.log" 2>&1 || skip "needs packages to make an image of: $(grep -E '^[EW]:' "$T/debootstrap.log" | tail -1)"
 	# What it mounts there it takes away, unless it was disturbed.
 	! grep -q " $1/" /proc/self/mounts || fail "debootstrap left mounts: $(grep " $1/" /proc/self/mounts)"
