@@ -50,25 +50,31 @@ trap 'status=$?; set +e; trap - ERR; remove_containers; (exit $status); inner_ex
 
 # ---- the base: Debian's or Ubuntu's smallest system with Python, as this machine's apt has it
 
-# REPOSITORY of the first source that has the system's own release.
-repository() {
+# Where the first source that has the release is, and the file and line that say so.
+source_of() { # RELEASE
 	# shellcheck disable=SC2016 # apt's variables
-	apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
-		awk -v release="$1" '$1 == release && $2 == "main" {print $3; exit}'
+	apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI) $(SOURCESENTRY)' 'Created-By: Packages' 2>/dev/null |
+		awk -v release="$1" '$1 == release && $2 == "main" && !n++ {print $3, $4}'
+}
+
+# The keys that such a file demands, if they are in a form that debootstrap takes.
+keyring_of() { # FILE:LINE
+	sed -n 's/.*[Ss]igned-[Bb]y[:=] *\([^] ]*\.gpg\).*/\1/p' "${1%:*}" 2>/dev/null | head -n 1
 }
 
 bootstrap() { # DIRECTORY
-	local release from proxy=''
+	local release from entry keyring proxy='' options=()
 	need debootstrap apt-get
 	release=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
 	[[ -n $release ]] || skip "needs a system with a release that debootstrap knows"
-	from=$(repository "$release")
-	[[ -n $from ]] || skip "needs a source of packages for $release in apt's configuration"
+	read -r from entry < <(source_of "$release") || skip "needs a source of packages for $release in apt's configuration"
+	keyring=$(keyring_of "$entry") || keyring=''
+	[[ ! -r $keyring ]] || options+=(--keyring="$keyring")
 	proxy=$(apt-config shell proxy Acquire::http::Proxy)
 	eval "$proxy"
 	if [[ -n $proxy && $proxy != DIRECT ]]; then export http_proxy=$proxy https_proxy=$proxy; fi
 	note "making the base system (kept in build/containers)"
-	debootstrap --variant=minbase --include="$PACKAGES" "$release" "$1" "$from" \
+	debootstrap --variant=minbase --include="$PACKAGES" "${options[@]}" "$release" "$1" "$from" \
 		>"$T/debootstrap.log" 2>&1 || skip "needs packages to make an image of: $(grep -E '^[EW]:' "$T/debootstrap.log" | tail -1)"
 	# What it mounts there it takes away, unless it was disturbed.
 	! grep -q " $1/" /proc/self/mounts || fail "debootstrap left mounts: $(grep " $1/" /proc/self/mounts)"
@@ -236,16 +242,23 @@ mkdir "$T/root"
 "${PODMAN[@]}" create --name copy app >/dev/null
 "${PODMAN[@]}" export copy | tar -C "$T/root" -xp
 "${PODMAN[@]}" rm copy >/dev/null
+rm -rf "$T/root/volume"
+rmdir "$T/root/secret" "$T/root/data"
+contained 0 '' -v "$T/image-key:/run/secrets/image-key:ro" -v "$T/context/secrets:/run/to-protect:ro" \
+	-v "$T/context/make-volume:/tmp/make-volume:ro" --rootfs "$T/root" sh /tmp/make-volume
+want 0 '' "$FSPF" tag "$T/root/volume"
+ROOT_TAG=$(head -1 "$T/out")
+ROOT_KEY=(--secret "image-key,mode=0400" --env "FSPF_TAG=$ROOT_TAG")
 ENTRY='ENTRYPOINT ["fspf", "run", "/volume", "-o", "ro", "--grace", "20", "--key-file", "/run/secrets/image-key", "--"]'
 import_root() { tar -C "$T/root" -c . | "${PODMAN[@]}" import --quiet --change "$ENTRY" - "$1" >/dev/null 2>"$T/err" || fail "import: $(cat "$T/err")"; }
 import_root imported
-contained 0 '^from an import$' "${NEEDS[@]}" "${KEY[@]}" imported python3 -c 'print("from an import")'
+contained 0 '^from an import$' "${NEEDS[@]}" "${ROOT_KEY[@]}" imported python3 -c 'print("from an import")'
 
 # In the root directory itself, as somebody who owns the storage would.
 rooted() { # STATUS PATTERN COMMAND...
 	local status=$1 pattern=$2
 	shift 2
-	contained "$status" "$pattern" "${NEEDS[@]}" "${KEY[@]}" --rootfs "$T/root" \
+	contained "$status" "$pattern" "${NEEDS[@]}" "${ROOT_KEY[@]}" --rootfs "$T/root" \
 		fspf run /volume -o ro --key-file /run/secrets/image-key -- "$@"
 }
 READ=(python3 -c 'import sys; sys.path.insert(0, "/app"); import record; print("unchanged")')
@@ -289,16 +302,16 @@ rooted 0 '^unchanged$' "${READ[@]}"
 note "an image with a changed script, and one with a changed volume"
 sed -i s/append/Append/ "$T/root/app/record.py"
 import_root changed
-contained 1 '^fspf: error: damaged: .*/app/record.py' "${NEEDS[@]}" "${KEY[@]}" changed "${READ[@]}"
+contained 1 '^fspf: error: damaged: .*/app/record.py' "${NEEDS[@]}" "${ROOT_KEY[@]}" changed "${READ[@]}"
 sed -i s/Append/append/ "$T/root/app/record.py"
 cp -a "$T/root/volume" "$T/whole"
-want 0 '' "$FSPF" addf "$T/root/volume" /secret "$E2E/lib.sh" --key-file "$T/image-key" --tag "$IMAGE_TAG"
-refused 4 'tag is not the expected one' '' "${NEEDS[@]}" "${KEY[@]}" --rootfs "$T/root" \
+want 0 '' "$FSPF" addf "$T/root/volume" /secret "$E2E/lib.sh" --key-file "$T/image-key" --tag "$ROOT_TAG"
+refused 4 'tag is not the expected one' '' "${NEEDS[@]}" "${ROOT_KEY[@]}" --rootfs "$T/root" \
 	fspf run /volume -o ro --key-file /run/secrets/image-key -- true
 rm -rf "$T/root/volume"
 mv "$T/whole" "$T/root/volume"
 "$FSPF" keygen "$T/other-key"
-refused 5 '' '' "${NEEDS[@]}" --env FSPF_TAG="$IMAGE_TAG" --env FSPF_KEY="$(cat "$T/other-key")" --rootfs "$T/root" \
+refused 5 '' '' "${NEEDS[@]}" --env FSPF_TAG="$ROOT_TAG" --env FSPF_KEY="$(cat "$T/other-key")" --rootfs "$T/root" \
 	fspf run /volume -o ro -- true
 
 # ---- the first process
@@ -355,8 +368,10 @@ contained 0 '^ran$' "${DROP[@]}" "${KEY[@]}" app sh -c 'echo ran'
 contained 0 "of uid 1000$" "${DROP[@]}" --cap-add SETUID --cap-add SETGID --security-opt no-new-privileges \
 	--read-only --tmpfs /run/secrets "${KEY[@]}" "${DATA[@]}" app
 refused 1 'cannot become user 1000' '--cap-add SETUID --cap-add SETGID' "${DROP[@]}" "${KEY[@]}" "${DATA[@]}" app
-contained 0 '^ran$' "${NEEDS[@]}" --env FSPF_TAG="$IMAGE_TAG" --env FSPF_KEY="$(cat "$T/image-key")" --entrypoint fspf app \
-	run /volume -o ro -- sh -c 'echo ran'
+WITH_VARIABLES=("${NEEDS[@]}" --env FSPF_TAG="$IMAGE_TAG" --env FSPF_KEY="$(cat "$T/image-key")" --entrypoint fspf app run /volume -o ro)
+contained 0 '^FSPF_KEY=$' "${WITH_VARIABLES[@]}" -- sh -c 'tr "\0" "\n" </proc/1/environ'
+contained 1 '/proc/1/mem.*denied' "${WITH_VARIABLES[@]}" -- head -c 1 /proc/1/mem
+contained 0 '^not allowed$' "${WITH_VARIABLES[@]}" --user 1000 -- sh -c 'umount -l /app || cat /proc/1/environ || echo not allowed'
 contained 0 '^fspf: this processor shows no AES instructions' "${NEEDS[@]}" "${KEY[@]}" "${DATA[@]}" \
 	--env OPENSSL_ia32cap='~0x200000200000000' app
 data_clean
@@ -381,7 +396,7 @@ refused 1 '/dev/fuse: Operation not permitted' '--device /dev/fuse' --cap-add SY
 refused 1 'mount name space' '--cap-add SYS_ADMIN' --device /dev/fuse "${KEY[@]}" app "${PRINT[@]}"
 refused 1 'needs root' '--user' --user 1000 "${NEEDS[@]}" "${KEY[@]}" app "${PRINT[@]}"
 rmdir "$T/root/secret"
-refused 1 'mount point for /secret: Read-only' 'mkdir -p /secret' --read-only --tmpfs /run/secrets "${NEEDS[@]}" "${KEY[@]}" --rootfs "$T/root" \
+refused 1 'mount point for /secret: Read-only' 'mkdir -p /secret' --read-only --tmpfs /run/secrets "${NEEDS[@]}" "${ROOT_KEY[@]}" --rootfs "$T/root" \
 	fspf run /volume -o ro --key-file /run/secrets/image-key -- true
 refused 1 'read-only file system' '-o ro' --read-only --tmpfs /run/secrets "${NEEDS[@]}" "${KEY[@]}" --entrypoint fspf app \
 	run /volume --key-file /run/secrets/image-key -- true
