@@ -37,9 +37,8 @@ want 0 '' "$FSPF" addf "$V" "${AUTH[@]}" /scratch/inner "$T/source"
 mkdir "$H/sub/deep/scratch"
 
 # The daemon has few descriptors for all that follows.
-few() { (ulimit -n 256 && exec "$FSPF" mount "$V" "$M" -f "${AUTH[@]}" "$@") >>"$T/daemon.log" 2>&1 & }
 start_few() {
-	few "$@"
+	(ulimit -n 256 && exec "$FSPF" mount "$V" "$M" -f "${AUTH[@]}") >>"$T/daemon.log" 2>&1 &
 	DAEMON=$!
 	for ((i = 0; i < 600; i++)); do
 		! mountpoint -q "$M" || return 0

@@ -5,8 +5,8 @@
 # the next mount; nothing of it reaches the volume's files.
 source "$(dirname "$0")/lib.sh"
 need_mount
-
-
+need cc python3
+helper leak
 
 # Every operation that a program may think of, in directory $1.
 work() {
@@ -69,6 +69,67 @@ work "$M/encrypted"
 crash
 start
 check_committed "$M/encrypted"
+stop
+verify_clean
+
+# ---- the host looks at scratch space, changes it, and puts back what it was (X2, X3)
+cat >"$T/scratch.py" <<'END'
+import errno, os, sys
+daemon, kept, regions = sys.argv[1], sys.argv[2], sys.argv[3:]
+fds = "/proc/%s/fd" % daemon
+def is_scratch(fd):
+    try:
+        link = os.readlink(os.path.join(fds, fd))
+        return link.startswith("/") and link.endswith("(deleted)") and os.stat(os.path.join(fds, fd)).st_size > 0
+    except OSError:
+        return False
+scratch, = [os.path.join(fds, fd) for fd in os.listdir(fds) if is_scratch(fd)]
+def write(n):
+    for region in regions:
+        with open(region + "/scratch", "wb") as f:
+            f.write(b"".join(b"%d: what nobody is to see, %d of %s\n" % (i * 7919, n, region.encode())
+                             for i in range(150000)))
+            os.fsync(f.fileno())
+def read(region):
+    with open(region + "/scratch", "rb") as f:
+        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        try:
+            return f.read()
+        except OSError as e:
+            assert e.errno == errno.EIO, e
+            return None
+write(1)
+first = [read(r) for r in regions]
+assert all(first)
+stored = open(scratch, "rb").read()
+os.makedirs(kept + "/seen")
+open(kept + "/seen/first", "wb").write(stored)
+write(2)
+second = [read(r) for r in regions]
+open(kept + "/seen/second", "wb").write(open(scratch, "rb").read())
+for region, content in zip(regions, second):
+    os.makedirs(kept + "/secret" + region.rsplit("/", 1)[1])
+    open(kept + "/secret" + region.rsplit("/", 1)[1] + "/content", "wb").write(content)
+blocks = [stored[i:i + 4096] for i in range(0, len(stored), 4096)]
+blocks = [b for b in blocks if any(b)]
+assert len(blocks) > 100 and len(set(blocks)) == len(blocks), "two blocks are alike"
+good = open(scratch, "rb").read()
+wrong = {"put back": stored + good[len(stored):],
+         "changed": bytes(b ^ (i % 4096 == 77) for i, b in enumerate(good)), "zeroes": bytes(len(good))}
+for what, data in wrong.items():
+    with open(scratch, "r+b") as f:
+        f.write(data)
+    got = [read(r) for r in regions]
+    assert all(g is None or g == s for g, s in zip(got, second)), what
+    assert what == "put back" or not any(got), what
+END
+start -o dirty_max=1M # so that it does not stay in memory
+want 0 '' python3 "$T/scratch.py" "$DAEMON" "$T/kept" "$M/encrypted" "$M/authenticated" "$M/none"
+"$T/leak" "$T/kept/seen" "$T/kept/secretnone" || fail "scratch space shows something"
+for class in encrypted authenticated; do
+	"$T/leak" "$T/kept/seen" "$T/kept/secret$class" || fail "scratch space of $class shows something"
+done
+grep -q 'damaged.*/none/scratch' "$T/daemon.log" || fail "damage was not told"
 stop
 verify_clean
 
