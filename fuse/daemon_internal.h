@@ -20,6 +20,7 @@
 #include "fuse/log.h"
 #include "fuse/negotiate.h"
 #include "fuse/outside.h"
+#include "fuse/passthrough.h"
 #include "fuse/seek.h"
 
 /* Nobody but this kernel changes anything, so what it knows stays true.  Seconds; any value that
@@ -51,10 +52,11 @@ struct daemon {
 	struct daemon_closers closers;
 	struct daemon_outside *outside;
 	struct daemon_seek *seek;
-	dev_t device;		 /* of the mount; 0: not known */
-	unsigned protocol_minor; /* the kernel's */
-	bool writes_back;	 /* it has a writeback cache */
-	bool needs_open;	 /* it cannot do without OPEN, or without OPENDIR */
+	struct daemon_passthrough *passthrough; /* NULL: not asked for */
+	dev_t device;				/* of the mount; 0: not known */
+	unsigned protocol_minor;		/* the kernel's */
+	bool writes_back;			/* it has a writeback cache */
+	bool needs_open;			/* it cannot do without OPEN, or without OPENDIR */
 	bool needs_opendir;
 };
 
@@ -81,8 +83,10 @@ static inline struct fspf_caller daemon_caller(fuse_req_t req)
 MUST_CHECK int daemon_errno(int err);
 
 double daemon_timeout(bool foreign);
+double daemon_attr_timeout(const struct daemon *d, const struct fspf_attr *attr);
 void daemon_stat(const struct fspf_attr *attr, struct stat *ret);
-void daemon_entry(const struct fspf_attr *attr, struct fuse_entry_param *ret);
+void daemon_entry(const struct daemon *d, const struct fspf_attr *attr,
+		  struct fuse_entry_param *ret);
 
 /* 0 or a negative errno, as the whole answer. */
 void daemon_reply(fuse_req_t req, int err);
@@ -134,6 +138,7 @@ void daemon_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 void daemon_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
 
 void daemon_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void daemon_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void daemon_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		 struct fuse_file_info *fi);
 void daemon_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,

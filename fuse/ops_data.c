@@ -3,7 +3,8 @@
  * fuse/ops_data.c - what is in files
  *
  * There are no file handles: OPEN is answered with ENOSYS, the kernel remembers that, and from then
- * on opens and closes without us.  An open file is one that the kernel holds a reference on.
+ * on opens and closes without us.  An open file is one that the kernel holds a reference on.  (But
+ * with passthrough it has to be told, at each OPEN, what the file's data is read from.)
  */
 #include <errno.h>
 
@@ -15,12 +16,21 @@
 
 void daemon_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	(void)ino;
+	struct daemon *d = daemon_of(req);
+
 	fi->keep_cache = 1;
-	if (daemon_of(req)->needs_open)
+	if (d->passthrough)
+		daemon_passthrough_open(req, ino, fi);
+	else if (d->needs_open)
 		fuse_reply_open(req, fi);
 	else
 		fuse_reply_err(req, ENOSYS);
+}
+
+void daemon_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	daemon_passthrough_release(daemon_of(req), ino, fi);
+	fuse_reply_err(req, 0);
 }
 
 void daemon_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,

@@ -22,6 +22,7 @@ struct daemon_options {
 	char *tag_file;	  /* absolute; what common.tag_file then points to */
 	bool read_only;
 	bool ephemeral;		  /* nothing is stored */
+	bool passthrough;	  /* fuse/passthrough.h */
 	const char *scratch;	  /* directory for what is not stored; NULL: the library's choice */
 	const char *on_violation; /* "eio" (NULL too) or "abort" */
 	bool foreground;
