@@ -227,6 +227,48 @@ EOF
 [[ $(cat "$HOST/many199") == 199 ]] || fail "not on the host"
 [[ $(fds) -eq $fds_before ]] || fail "descriptors: $fds_before, now $(fds)"
 
+note "openings and closings of the same files at the same time agree"
+cat >"$T/agree.py" <<'EOF'
+import mmap, os, random, sys
+
+path, seed, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+FILES, WORKERS = 3, 4
+
+
+def work(me):
+    rng = random.Random(seed + me)
+    for i in range(rounds):
+        name = f"{path}/agree{rng.randrange(FILES)}"
+        own = b"%d:%06d" % (me, i)
+        fd = os.open(name, os.O_RDWR)
+        os.pwrite(fd, own, 8 * me)
+        other = os.open(name, rng.choice((os.O_RDONLY, os.O_RDWR)))
+        os.close(fd)
+        if rng.randrange(4) == 0:
+            with mmap.mmap(other, 8 * WORKERS, prot=mmap.PROT_READ) as m:
+                os.close(other)
+                got = m[8 * me : 8 * me + 8]
+        else:
+            got = os.pread(other, 8, 8 * me)
+            os.close(other)
+        if got != own:
+            sys.exit(f"FAIL: {got!r}, not {own!r}")
+
+
+for i in range(FILES):
+    with open(f"{path}/agree{i}", "wb") as f:
+        f.write(bytes(8 * WORKERS))
+pids = []
+for me in range(WORKERS):
+    pid = os.fork()
+    if pid == 0:
+        work(me)
+        os._exit(0)
+    pids.append(pid)
+sys.exit(any(os.waitpid(pid, 0)[1] for pid in pids))
+EOF
+python3 "$T/agree.py" "$P" "$SEED" "$(pick 3000 500)" || fail "somebody was refused, or read something else"
+
 note "an overlay of the host's, which the kernel does not take, is served by the daemon"
 mkdir "$T/lower" "$T/upper" "$T/work" "$HOST/overlay"
 echo lower >"$T/lower/file"
