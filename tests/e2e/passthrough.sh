@@ -313,6 +313,22 @@ start -o passthrough,ro
 stop
 [[ $(cat "$HOST/many1") == 1 ]] || fail "it was changed"
 
+note "who may mount but not have the kernel do this, is told so"
+as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
+mknod "$T/fuse" c 10 229 && chmod 666 "$T/fuse" && mount --bind "$T/fuse" /dev/fuse
+install -d -o 65534 -g 65534 "$T/theirs" "$T/theirs/mnt"
+theirs=("$T/theirs/volume" --key-file "$T/theirs/key" --tag-file "$T/theirs/tag")
+if as_nobody "$FSPF" keygen "$T/theirs/key" && as_nobody "$FSPF" create "${theirs[@]}" >/dev/null &&
+	as_nobody "$FSPF" mount "${theirs[@]:0:1}" "$T/theirs/mnt" "${theirs[@]:1}"; then
+	want 0 '' as_nobody "$FSPF" umount "$T/theirs/mnt"
+	want_error 1 'CAP_SYS_ADMIN' as_nobody "$FSPF" mount "${theirs[@]:0:1}" "$T/theirs/mnt" "${theirs[@]:1}" -o passthrough
+	! mountpoint -q "$T/theirs/mnt" || fail "it is mounted nevertheless"
+	want 0 '' as_nobody "$FSPF" verify "${theirs[@]}"
+else
+	note "nobody can mount here at all"
+fi
+umount /dev/fuse
+
 note "by fspf run"
 want 0 '' "$FSPF" run "$V" "${AUTH[@]}" -o passthrough --no-root -- sh -c 'cat /host/many7 >/host/run && echo more >>/host/run'
 [[ $(cat "$HOST/run") == 7more ]] || fail "fspf run: $(cat "$HOST/run")"

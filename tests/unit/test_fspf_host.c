@@ -356,6 +356,7 @@ static void test_read_only(void **state)
 	struct world *w = *state;
 	struct fspf_attr attr = {0};
 	uint64_t f;
+	int fd;
 
 	host_write(w, "f", "hello");
 	fspf_host_free(w->h);
@@ -363,6 +364,7 @@ static void test_read_only(void **state)
 	f = look(w, TOP, "f");
 	assert_reads(w, f, "hello");
 	assert_int_equal(fspf_host_write(w->h, f, 0, "x", 1, 0), -EROFS);
+	assert_int_equal(fspf_host_open(w->h, f, true, &fd), -EROFS);
 	assert_int_equal(fspf_host_setattr(w->h, f, FSPF_SET_MODE, &attr, &attr), -EROFS);
 	assert_int_equal(fspf_host_create_file(w->h, TOP, "g", S_IFREG, 0, &caller_root, &attr),
 			 -EROFS);
