@@ -52,6 +52,22 @@ bool fspf_is_partly_read_only(struct fspf_volume *v)
 	return partly;
 }
 
+int fspf_foreign_open(struct fspf_volume *v, uint64_t ino, bool write, int *ret_fd)
+{
+	struct fspf_host *h = host_of(v, ino);
+
+	return h ? fspf_host_open(h, ino, write, ret_fd) : -EINVAL;
+}
+
+void fspf_foreign_keep_numbers(struct fspf_volume *v)
+{
+	size_t count = atomic_load(&v->nregions);
+
+	for (size_t i = 0; i < count; i++)
+		if (v->regions[i]->passed)
+			fspf_host_keep_numbers(v->regions[i]->passed);
+}
+
 int fspf_reference_top(struct fspf_region *region, struct fspf_attr *ret)
 {
 	int r = region->passed

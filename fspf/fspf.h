@@ -263,6 +263,12 @@ MUST_CHECK ssize_t fspf_readlink(struct fspf_volume *v, uint64_t ino, char *targ
 /* Is this a file of a region that is passed through?  Then the host may change it, and what is in
  * it, at any time, and -ESTALE says that another one is in its place. */
 bool fspf_is_foreign(struct fspf_volume *v, uint64_t ino);
+/* A descriptor of such a file on the host, a regular one, for reading or for both; it becomes the
+ * caller's.  -EINVAL: another kind of file, or not foreign; -EISDIR; -EROFS. */
+MUST_CHECK int fspf_foreign_open(struct fspf_volume *v, uint64_t ino, bool write, int *ret_fd);
+/* Such a file that the host has changed has a new number at its next lookup, so that a cache of the
+ * old one is left behind.  Not from now on: the caller's caches end with each opening anyway. */
+void fspf_foreign_keep_numbers(struct fspf_volume *v);
 
 /* May contents of this file be changed?  Of an open volume some regions may be read-only: those in
  * place that copy nothing up, and what is passed through where nothing is stored. */

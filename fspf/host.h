@@ -23,13 +23,15 @@
  *       regular file to be other than what was last seen, and not changed from here, gives the file
  *       a new number.  Whoever holds the old one goes on using the same file; a kernel that
  *       believes its own cache of the old number starts afresh with the new one.  A change by the
- *       host within a tick of the host's clock and of the same length is not seen.
+ *       host within a tick of the host's clock and of the same length is not seen.  Whoever
+ *       starts afresh at each opening anyway has this switched off (fspf_host_keep_numbers).
  *   H6  Where a cover is (fspf_host_cover), nothing of the host is ever shown.  A directory on the
  *       way to a cover is known by its path: should the host show the same directory elsewhere,
  *       that is another file here.
  *   H7  Descriptors are few: FSPF_HOST_FDS cached, a handful for each running operation, and one
  *       for each file of H3, at most a quarter of RLIMIT_NOFILE; then unlink, rmdir and rename
- *       give -EMFILE.  A number itself costs memory only.
+ *       give -EMFILE.  A number itself costs memory only.  (What fspf_host_open() gave is the
+ *       caller's to count.)
  *
  * Attributes are the host's, with foreign set, generation 0 and ino from here.  FSPF_SET_CTIME is
  * taken and ignored, and FSPF_WRITE_KEEP_TIMES too: the host sets its times, and those that a
@@ -86,6 +88,8 @@ MUST_CHECK int fspf_host_lookup(struct fspf_host *h, uint64_t parent, const char
 				struct fspf_attr *ret);
 MUST_CHECK int fspf_host_reference(struct fspf_host *h, uint64_t ino, struct fspf_attr *ret);
 void fspf_host_forget(struct fspf_host *h, uint64_t ino, uint64_t n);
+/* From now on H5 gives no new numbers: no cache lives longer than one opening of the file. */
+void fspf_host_keep_numbers(struct fspf_host *h);
 
 /*
  * New files belong to @caller if we are root (the group to a set-group-id directory's), else to us.
@@ -127,6 +131,10 @@ MUST_CHECK int fspf_host_setattr(struct fspf_host *h, uint64_t ino, uint32_t set
 
 MUST_CHECK ssize_t fspf_host_read(struct fspf_host *h, uint64_t ino, uint64_t offset, void *data,
 				  size_t size);
+/* A descriptor of the file, which becomes the caller's: for reading, or for both.  What is done by
+ * it is not seen from here, and H5 takes it for the host's.  -EISDIR, -EINVAL: not a regular file.
+ */
+MUST_CHECK int fspf_host_open(struct fspf_host *h, uint64_t ino, bool write, int *ret_fd);
 /* Bytes taken: as write(2), fewer when an error came after some. */
 MUST_CHECK ssize_t fspf_host_write(struct fspf_host *h, uint64_t ino, uint64_t offset,
 				   const void *data, size_t size, unsigned flags);

@@ -89,6 +89,13 @@ static int reopen(struct fspf_host *h, const struct host_place *place, int flags
 	return fd < 0 ? -errno : fd;
 }
 
+static int check_regular(const struct host_place *place)
+{
+	if (place->file->id.type == S_IFREG)
+		return 0;
+	return place->file->id.type == S_IFDIR ? -EISDIR : -EINVAL;
+}
+
 static struct host_open use_cached(struct fspf_host *h, const struct host_file *file, bool write)
 {
 	struct host_open o = {.fd = -1};
@@ -106,9 +113,10 @@ int host_open_data(struct fspf_host *h, const struct host_place *place, bool wri
 		   struct host_open *ret)
 {
 	struct host_open o;
+	int r = check_regular(place);
 
-	if (place->file->id.type != S_IFREG)
-		return place->file->id.type == S_IFDIR ? -EISDIR : -EINVAL;
+	if (r)
+		return r;
 	o = use_cached(h, place->file, write);
 	if (o.fd < 0) {
 		o.fd = reopen(h, place, write ? O_RDWR : O_RDONLY);
@@ -133,6 +141,26 @@ void host_close_data(struct fspf_host *h, struct host_open *o)
 	} else {
 		close(o->fd);
 	}
+}
+
+int fspf_host_open(struct fspf_host *h, uint64_t ino, bool write, int *ret_fd)
+{
+	struct host_place place;
+	int r = write ? host_visit_to_change(h, ino, &place) : host_visit(h, ino, &place);
+	int fd;
+
+	if (r)
+		return r;
+	r = check_regular(&place);
+	if (r == 0) {
+		fd = reopen(h, &place, write ? O_RDWR : O_RDONLY);
+		if (fd < 0)
+			r = fd;
+		else
+			*ret_fd = fd;
+	}
+	host_leave(h, &place);
+	return r;
 }
 
 /* ---- directories ---- */

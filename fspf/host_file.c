@@ -223,13 +223,20 @@ static int renumber(struct fspf_host *h, struct host_file *file)
 	return 0;
 }
 
+void fspf_host_keep_numbers(struct fspf_host *h)
+{
+	host_lock(h);
+	h->keeps_numbers = true;
+	host_unlock(h);
+}
+
 static int give(struct fspf_host *h, struct host_file *file, int fd, struct statx *st,
 		struct fspf_attr *ret)
 {
 	bool changed;
 	int r = changed_by_host(file, fd, st, &changed);
 
-	if (r == 0 && changed) {
+	if (r == 0 && changed && !h->keeps_numbers) {
 		r = renumber(h, file);
 		file->foreign = r != 0;
 	}

@@ -85,6 +85,7 @@ struct host_node {
 struct fspf_host {
 	uint64_t base;
 	bool read_only;
+	bool keeps_numbers;	  /* under the lock */
 	atomic_bool by_component; /* there is no openat2(2) */
 	pthread_rwlock_t tree;
 	struct host_way way; /* of the top */

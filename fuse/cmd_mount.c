@@ -25,7 +25,8 @@ const struct command command_mount = {
 		"ro, rw, allow_other, dev,\n"
 		"nodev, suid, nosuid, exec, noexec, fsname=; commit=SECONDS (5),\n"
 		"dirty_max=BYTES (256M), node_cache=BYTES (64M), foreground;\n"
-		"ephemeral (nothing is stored), scratch=DIR, on_violation=eio|abort.\n"
+		"ephemeral (nothing is stored), scratch=DIR, on_violation=eio|abort;\n"
+		"passthrough (the kernel reads and writes the host's files by itself).\n"
 		"Also as: mount -t fuse.fspf VOLUME MOUNTPOINT -o key_file=FILE,...\n",
 	.takes = TAKES_KEY | TAKES_REGION_KEY | TAKES_ANCHOR | TAKES_SNAPSHOT,
 	.arguments_min = 2,

@@ -21,6 +21,7 @@
 #include "fuse/loop.h"
 #include "fuse/negotiate.h"
 #include "fuse/outside.h"
+#include "fuse/passthrough.h"
 #include "fuse/seek.h"
 #include "fuse/violation.h"
 
@@ -64,6 +65,7 @@ struct daemon {
 	unsigned protocol_minor; /* the kernel's */
 	bool writes_back;	 /* it has a writeback cache */
 	bool needs_open;	 /* it, or we, cannot do without OPEN; it not without OPENDIR */
+	struct daemon_passthrough *passthrough; /* NULL: not asked for */
 	bool needs_opendir;
 };
 
@@ -90,8 +92,10 @@ static inline struct fspf_caller daemon_caller(fuse_req_t req)
 MUST_CHECK int daemon_errno(int err);
 
 double daemon_timeout(bool foreign);
+double daemon_attr_timeout(const struct daemon *d, const struct fspf_attr *attr);
 void daemon_stat(const struct fspf_attr *attr, struct stat *ret);
-void daemon_entry(const struct fspf_attr *attr, struct fuse_entry_param *ret);
+void daemon_entry(const struct daemon *d, const struct fspf_attr *attr,
+		  struct fuse_entry_param *ret);
 
 /* 0 or a negative errno, as the whole answer. */
 void daemon_reply(fuse_req_t req, int err);
@@ -145,6 +149,7 @@ void daemon_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 void daemon_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
 
 void daemon_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void daemon_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void daemon_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		 struct fuse_file_info *fi);
 void daemon_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,

@@ -18,6 +18,13 @@
 #define DAEMON_HAS_TMPFILE 0
 #endif
 
+/* The kernel reads and writes files of the host by itself (fuse/passthrough.h). */
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17) && defined(FUSE_CAP_PASSTHROUGH)
+#define DAEMON_HAS_PASSTHROUGH 1
+#else
+#define DAEMON_HAS_PASSTHROUGH 0
+#endif
+
 /* Whether libfuse itself can ask for "set-id bits are killed by the daemon, version 2"; if not,
  * fuse/negotiate.c does it. */
 #ifdef FUSE_CAP_HANDLE_KILLPRIV_V2

@@ -23,7 +23,7 @@ static void reply_attr(fuse_req_t req, int err, const struct fspf_attr *attr)
 		return;
 	}
 	daemon_stat(attr, &st);
-	fuse_reply_attr(req, &st, daemon_timeout(attr->foreign));
+	fuse_reply_attr(req, &st, daemon_attr_timeout(daemon_of(req), attr));
 }
 
 void daemon_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -6,7 +6,8 @@
  * on opens and closes without us.  An open file is one that the kernel holds a reference on.
  *
  * Not so where a part of a writable volume is read-only: the kernel knows only mounts to be so, and
- * would take what is written into its cache.  There OPEN is served, to refuse it.
+ * would take what is written into its cache.  There OPEN is served, to refuse it.  (With
+ * passthrough it has to be told, at each OPEN, what the file's data is read from.)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,14 +21,23 @@
 void daemon_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct daemon *d = daemon_of(req);
+	bool denied = (fi->flags & O_ACCMODE) != O_RDONLY && !fspf_is_writable(d->volume, ino);
 
 	fi->keep_cache = 1;
-	if (!d->needs_open)
+	if (!d->needs_open && !d->passthrough)
 		fuse_reply_err(req, ENOSYS);
-	else if ((fi->flags & O_ACCMODE) != O_RDONLY && !fspf_is_writable(d->volume, ino))
+	else if (denied)
 		fuse_reply_err(req, EROFS);
+	else if (d->passthrough)
+		daemon_passthrough_open(req, ino, fi);
 	else
 		fuse_reply_open(req, fi);
+}
+
+void daemon_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	daemon_passthrough_release(daemon_of(req), ino, fi);
+	fuse_reply_err(req, 0);
 }
 
 void daemon_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,

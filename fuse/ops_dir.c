@@ -47,10 +47,10 @@ static int add_name(void *ctx, const struct fspf_entry *entry)
 }
 
 /* A node id of 0 tells the kernel that there is a name and nothing to remember about it. */
-static void entry_of(const struct fspf_entry *entry, struct fuse_entry_param *ret)
+static void entry_of(fuse_req_t req, const struct fspf_entry *entry, struct fuse_entry_param *ret)
 {
 	if (entry->attr) {
-		daemon_entry(entry->attr, ret);
+		daemon_entry(daemon_of(req), entry->attr, ret);
 		return;
 	}
 	*ret = (struct fuse_entry_param){0};
@@ -64,7 +64,7 @@ static int add_entry(void *ctx, const struct fspf_entry *entry)
 	struct fuse_entry_param e;
 	size_t n;
 
-	entry_of(entry, &e);
+	entry_of(l->req, entry, &e);
 	n = fuse_add_direntry_plus(l->req, l->buffer + l->filled, l->size - l->filled, entry->name,
 				   &e, (off_t)entry->cookie);
 	if (n > l->size - l->filled)

@@ -19,6 +19,8 @@
  *   EXPORT_SUPPORT       file handles outlive the kernel's cache: it may look up "." of any number.
  *   no HANDLE_KILLPRIV   the first version: it drops set-id bits on any write, delayed ones too,
  *                        also after the owner has set them anew.  See negotiate.h for the second.
+ *   PASSTHROUGH          if asked for (passthrough.h): then there is OPEN, RELEASE, and no
+ *                        WRITEBACK_CACHE.
  *   no locks             flock() and POSIX locks are kept by the kernel, which sees all users.
  */
 #include "fuse/daemon_internal.h"
@@ -43,6 +45,7 @@ void daemon_init(void *userdata, struct fuse_conn_info *conn)
 		!(conn->capable & FUSE_CAP_NO_OPEN_SUPPORT) || fspf_is_partly_read_only(d->volume);
 	d->needs_opendir = !(conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT);
 	conn->want = conn->capable & WANTED;
+	daemon_passthrough_negotiate(d->passthrough, conn);
 	d->writes_back = conn->want & FUSE_CAP_WRITEBACK_CACHE;
 	conn->max_write = 1u << 20; /* and with it 256 pages a request */
 	conn->max_background = BACKGROUND_MAX;
@@ -66,6 +69,7 @@ const struct fuse_lowlevel_ops daemon_operations = {
 	.rename = daemon_rename,
 	.link = daemon_link,
 	.open = daemon_open,
+	.release = daemon_release,
 	.read = daemon_read,
 	.write = daemon_write,
 	.fsync = daemon_fsync,

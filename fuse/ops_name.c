@@ -144,7 +144,7 @@ void daemon_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_
 		daemon_reply(req, err);
 		return;
 	}
-	daemon_entry(&attr, &entry);
+	daemon_entry(daemon_of(req), &attr, &entry);
 	fi->keep_cache = 1;
 	if (fuse_reply_create(req, &entry, fi) < 0)
 		fspf_forget(v, attr.ino, 1);

@@ -16,6 +16,7 @@
 
 #include "fuse/fuse_api.h"
 #include "fuse/mountpoint.h"
+#include "fuse/passthrough.h"
 
 #include <fuse_opt.h>
 
@@ -46,6 +47,7 @@ static const struct row {
 	{"no_rollback_protection", SET, AT(common.no_rollback_protection), false},
 	{"recover", SET, AT(common.recover), false},
 	{"ephemeral", SET, AT(ephemeral), false},
+	{"passthrough", SET, AT(passthrough), false},
 	{"scratch", TEXT, AT(scratch), false},
 	{"on_violation", TEXT, AT(on_violation), false},
 	{"snapshot", TEXT, AT(common.snapshot), false},
@@ -328,6 +330,8 @@ int daemon_options_parse(struct daemon_options *o, const char *const *lists, int
 	    strcmp(o->on_violation, "abort") != 0)
 		status = usage_error(o->command, "-o on_violation is eio or abort, not '%s'",
 				     o->on_violation);
+	if (status == EXIT_DONE && o->passthrough)
+		status = daemon_passthrough_built();
 	return status;
 }
 

@@ -23,6 +23,7 @@ struct daemon_options {
 	bool read_only;
 	bool noexec;		  /* all of the mount */
 	bool ephemeral;		  /* nothing is stored */
+	bool passthrough;	  /* fuse/passthrough.h */
 	const char *scratch;	  /* directory for what is not stored; NULL: the library's choice */
 	const char *on_violation; /* "eio" (NULL too) or "abort" */
 	bool foreground;

@@ -34,6 +34,14 @@ double daemon_timeout(bool foreign)
 	return foreign ? DAEMON_TIMEOUT_FOREIGN : DAEMON_TIMEOUT;
 }
 
+/* What the kernel writes to a host's file by itself changes attributes that we never told. */
+double daemon_attr_timeout(const struct daemon *d, const struct fspf_attr *attr)
+{
+	bool passed = d->passthrough && attr->foreign && S_ISREG(attr->mode);
+
+	return passed ? 0 : daemon_timeout(attr->foreign);
+}
+
 void daemon_stat(const struct fspf_attr *attr, struct stat *ret)
 {
 	*ret = (struct stat){
@@ -53,12 +61,13 @@ void daemon_stat(const struct fspf_attr *attr, struct stat *ret)
 	};
 }
 
-void daemon_entry(const struct fspf_attr *attr, struct fuse_entry_param *ret)
+void daemon_entry(const struct daemon *d, const struct fspf_attr *attr,
+		  struct fuse_entry_param *ret)
 {
 	*ret = (struct fuse_entry_param){
 		.ino = attr->ino,
 		.generation = attr->generation,
-		.attr_timeout = daemon_timeout(attr->foreign),
+		.attr_timeout = daemon_attr_timeout(d, attr),
 		.entry_timeout = daemon_timeout(attr->foreign),
 	};
 	daemon_stat(attr, &ret->attr);
@@ -79,7 +88,7 @@ void daemon_reply_entry(fuse_req_t req, int err, const struct fspf_attr *attr)
 		daemon_reply(req, err);
 		return;
 	}
-	daemon_entry(attr, &entry);
+	daemon_entry(daemon_of(req), attr, &entry);
 	if (fuse_reply_entry(req, &entry) < 0)
 		fspf_forget(v, attr->ino, 1);
 }

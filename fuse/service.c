@@ -184,8 +184,13 @@ static int new_session(struct daemon_service *s)
 int daemon_service_mount(struct daemon_service *s)
 {
 	const struct daemon_options *o = s->options;
-	int status = new_session(s);
+	int status = EXIT_DONE;
 	int err;
+
+	if (o->passthrough)
+		status = daemon_passthrough_new(&s->daemon.passthrough);
+	if (status == EXIT_DONE)
+		status = new_session(s);
 
 	if (status != EXIT_DONE)
 		return status;
@@ -199,7 +204,7 @@ int daemon_service_mount(struct daemon_service *s)
 	if (err < 0)
 		return failed("the kernel did not accept the mount", err);
 	tune(s);
-	return EXIT_DONE;
+	return o->passthrough ? daemon_passthrough_begin(&s->daemon) : EXIT_DONE;
 }
 
 int daemon_service_start(struct daemon_service *s)
@@ -372,6 +377,7 @@ int daemon_service_end(struct daemon_service *s, int status)
 		fspf_abandon(s->daemon.volume); /* nobody has changed anything */
 	daemon_outside_stop(s->daemon.outside);
 	daemon_buffers_free(&s->daemon);
+	daemon_passthrough_free(s->daemon.passthrough);
 	daemon_log_free(s->daemon.log);
 	return status;
 }

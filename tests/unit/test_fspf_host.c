@@ -356,6 +356,7 @@ static void test_read_only(void **state)
 	struct world *w = *state;
 	struct fspf_attr attr = {0};
 	uint64_t f;
+	int fd;
 
 	host_write(w, "f", "hello");
 	fspf_host_free(w->h);
@@ -363,6 +364,7 @@ static void test_read_only(void **state)
 	f = look(w, TOP, "f");
 	assert_reads(w, f, "hello");
 	assert_int_equal(fspf_host_write(w->h, f, 0, "x", 1, 0), -EROFS);
+	assert_int_equal(fspf_host_open(w->h, f, true, &fd), -EROFS);
 	assert_int_equal(fspf_host_setattr(w->h, f, FSPF_SET_MODE, &attr, &attr), -EROFS);
 	assert_int_equal(fspf_host_create_file(w->h, TOP, "g", S_IFREG, 0, &caller_root, &attr),
 			 -EROFS);
@@ -695,6 +697,34 @@ static void test_single_file(void **state)
 	w->h = h;
 }
 
+/* A descriptor of the file itself, and of no other kind of file. */
+static void test_open(void **state)
+{
+	struct world *w = *state;
+	uint64_t d = make(w, TOP, "d", S_IFDIR | 0755), f = make(w, TOP, "f", S_IFREG | 0644);
+	uint64_t fifo = make(w, TOP, "fifo", S_IFIFO | 0644);
+	char text[8] = "";
+	int fd, reader;
+
+	assert_int_equal(fspf_host_open(w->h, d, false, &fd), -EISDIR);
+	assert_int_equal(fspf_host_open(w->h, fifo, false, &fd), -EINVAL);
+	assert_int_equal(fspf_host_open(w->h, TOP + 1000, false, &fd), -ESTALE);
+	assert_int_equal(fspf_host_open(w->h, f, true, &fd), 0);
+	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(write(fd, "here", 4), 4);
+	assert_reads(w, f, "here");
+	assert_int_equal(fspf_host_open(w->h, f, false, &reader), 0);
+	assert_int_equal(write(reader, "x", 1), -1);
+	assert_int_equal(pread(reader, text, 4, 0), 4);
+	assert_string_equal(text, "here");
+	close(reader);
+	/* Without a name it is held open, and opened again. */
+	assert_int_equal(fspf_host_unlink(w->h, TOP, "f"), 0);
+	assert_int_equal(fspf_host_open(w->h, f, false, &reader), 0);
+	close(reader);
+	close(fd);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -725,6 +755,7 @@ int main(void)
 		TEST(test_readdir_pages),
 		cmocka_unit_test_setup_teardown(test_readdir_pages, setup_in_memory, teardown),
 		TEST(test_single_file),
+		TEST(test_open),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

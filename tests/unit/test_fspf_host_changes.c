@@ -84,6 +84,26 @@ static void test_new_number_by_listing(void **state)
 	assert_true(look(w, TOP, "f") == l.entry[2].ino);
 }
 
+static void test_kept_number(void **state)
+{
+	struct world *w = *state;
+	uint64_t f;
+
+	host_write(w, "f", "one");
+	host_touch(w, "f", 1000);
+	f = look(w, TOP, "f");
+	fspf_host_keep_numbers(w->h);
+	host_write(w, "f", "longer");
+	host_touch(w, "f", 2000);
+	assert_true(look(w, TOP, "f") == f);
+	assert_int_equal(attr_of(w, f).size, 6);
+	/* But another file is another file. */
+	host_write(w, "g", "other");
+	host_rename(w, "g", "f");
+	assert_true(look(w, TOP, "f") != f);
+	assert_int_equal(getattr_error(w, f), -ESTALE);
+}
+
 /* A change of the host's is not lost in one of ours. */
 static void test_change_beside_ours(void **state)
 {
@@ -410,6 +430,7 @@ int main(void)
 		TEST(test_replaced_is_stale),
 		TEST(test_new_number),
 		TEST(test_new_number_by_listing),
+		TEST(test_kept_number),
 		TEST(test_change_beside_ours),
 		TEST(test_names_are_checked),
 		TEST(test_escape_by_symlink),
