@@ -183,8 +183,8 @@ refused "$M$P/host"
 stop
 if [[ -u $(command -v fusermount3) ]] && mknod -m 666 "$T/fuse" c 10 229 && mount --bind "$T/fuse" /dev/fuse; then
 	mkdir -p "$T/user/mnt" && cp -a "$V" "$T/user/volume" && cp "$K" "$G" "$T/user/"
-	chown -R 1000:1000 "$T/user"
-	as_user() { setpriv --reuid 1000 --regid 1000 --clear-groups "$FSPF" "$@"; }
+	chown -R 65534:65534 "$T/user"
+	as_user() { setpriv --reuid 65534 --regid 65534 --clear-groups "$FSPF" "$@"; }
 	USERS=("$T/user/volume" "$T/user/mnt" --key-file "$T/user/key" --tag-file "$T/user/tag")
 	want_error 1 'policy demands' as_user mount "${USERS[@]}"
 	! mountpoint -q "$T/user/mnt" || fail "mounted all the same"

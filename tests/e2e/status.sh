@@ -173,13 +173,13 @@ umount -l "$M"
 if [[ -u $(command -v fusermount3) ]] && mknod -m 666 "$T/fuse" c 10 229 && mount --bind "$T/fuse" /dev/fuse; then
 	note "a user's mount: to the user, and to root"
 	mkdir -p "$T/user/mnt" && cp -a "$V" "$T/user/volume" && cp "$K" "$G" "$T/user/"
-	chown -R 1000:1000 "$T/user"
+	chown -R 65534:65534 "$T/user"
 	as() { setpriv --reuid "$1" --regid "$1" --clear-groups "$FSPF" "${@:2}"; }
-	want 0 '' as 1000 mount "$T/user/volume" "$T/user/mnt" --key-file "$T/user/key" --tag-file "$T/user/tag"
-	want 0 "^volume +$T/user/volume" as 1000 status "$T/user/mnt"
+	want 0 '' as 65534 mount "$T/user/volume" "$T/user/mnt" --key-file "$T/user/key" --tag-file "$T/user/tag"
+	want 0 "^volume +$T/user/volume" as 65534 status "$T/user/mnt"
 	want 0 "^volume +$T/user/volume" "$FSPF" status "$T/user/mnt"
 	want_error 1 'not permitted|denied' as 1001 status "$T/user/mnt"
-	want 0 '' as 1000 umount "$T/user/mnt"
+	want 0 '' as 65534 umount "$T/user/mnt"
 	umount /dev/fuse
 else
 	note "left out: a user's mount, which needs fusermount3 and a device for it"
