@@ -117,6 +117,10 @@ static int make_top(struct fspf_volume *v, struct fspf_region *region)
 
 	if (region->cover)
 		r = fspf_getattr(v, fspf_ino(region->cover, region->cover_object), &at);
+	if (r == -EBADMSG) { /* which has been told: no reason not to serve the rest */
+		at = (struct fspf_attr){.mode = 0755};
+		r = 0;
+	}
 	if (r == 0)
 		r = fspf_begin(region, false);
 	if (r == 0) {

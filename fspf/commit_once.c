@@ -41,6 +41,21 @@ static void hold(struct fspf_volume *v, struct fspf_inode *inode, struct fspf_in
 	*held = inode;
 }
 
+/* What is ephemeral and has no place to go, because the committed node that it would change is
+ * damaged, must not keep what is stored from becoming durable. */
+static void give_up(struct fspf_volume *v, struct fspf_inode *inode)
+{
+	char path[FSPF_PREFIX_MAX + FSPF_NAME_MAX];
+
+	fspf_path_of(v, inode->ino, path, sizeof(path));
+	fspf_report_text(v, -EIO, "changes to %s are lost: it is damaged", path);
+	pthread_mutex_lock(&inode->lock);
+	fspf_space_unpromise(inode->region->home->space,
+			     fspf_pages_drop(&inode->pages, v->pages, 0, UINT64_MAX));
+	inode->dirty = false;
+	pthread_mutex_unlock(&inode->lock);
+}
+
 /* Write out what is on the dirty list now; what is dirtied meanwhile waits for the next pass. @held
  * is given when the gate is closed. */
 int fspf_flush_pass(struct fspf_volume *v, struct fspf_flusher *f, struct fspf_inode **held)
@@ -59,6 +74,10 @@ int fspf_flush_pass(struct fspf_volume *v, struct fspf_flusher *f, struct fspf_i
 			r = 0;
 		else
 			r = fspf_flush_inode(v, f, inode, held != NULL);
+		if (r == -EBADMSG && fspf_region_is_ephemeral(inode->region)) {
+			give_up(v, inode);
+			r = 0;
+		}
 		if (r) {
 			fspf_inode_relist(v, inode);
 			first = first ? first : r;

@@ -48,24 +48,23 @@ static bool is_in_place(struct fspf_inode *inode, uint64_t *ret_size)
 	return in_place;
 }
 
-/* Under the inode's lock and the gate.  An item that is missing is one less to be deleted. */
-static int delete_items(struct fspf_volume *v, struct fspf_inode *inode)
+/* Under the inode's lock and the gate.  An item that is missing is one less to be deleted.  On
+ * failure (a damaged node) the file is in place as before, and lacks some of its hashes: what they
+ * are of does not verify any more, and nothing else is concerned. */
+static int delete_items(struct fspf_inode *inode)
 {
-	struct merkle_key key = fspf_key(inode->object, FSPF_ITEM_IN_PLACE, 0);
-	int r = merkle_delete(inode->region->tree, &key);
+	struct merkle_key key = fspf_key(inode->object, FSPF_ITEM_VERITY, 0);
+	int r = 0;
 
-	if (r && r != -ENOENT)
-		return r;
-	r = 0;
-	key.type = FSPF_ITEM_VERITY;
 	for (; key.offset * B < inode->a.size && r == 0; key.offset += FSPF_VERITY_LEAVES) {
 		r = merkle_delete(inode->region->tree, &key);
 		if (r == -ENOENT)
 			r = 0;
 	}
-	if (r)
-		fspf_volume_fail(v, r, "a file in place could not be made an ordinary one");
-	return r;
+	key = fspf_key(inode->object, FSPF_ITEM_IN_PLACE, 0);
+	if (r == 0)
+		r = merkle_delete(inode->region->tree, &key);
+	return r == -ENOENT ? 0 : r;
 }
 
 /* What has been copied so far, or earlier.  @whole: items, flag and size as well. */
@@ -78,7 +77,7 @@ static int drop(struct fspf_volume *v, struct fspf_inode *inode, bool whole)
 	pthread_mutex_lock(&inode->lock);
 	r = fspf_file_drop_blocks(v, inode, 0, FSPF_FILE_SIZE_MAX / B);
 	if (r == 0 && whole)
-		r = delete_items(v, inode);
+		r = delete_items(inode);
 	if (r == 0 && whole) {
 		inode->a.in_place = false;
 		inode->a.size = 0;
@@ -159,7 +158,7 @@ static int finish(struct copy *c)
 	if (r)
 		return r;
 	pthread_mutex_lock(&c->inode->lock);
-	r = delete_items(c->v, c->inode);
+	r = delete_items(c->inode);
 	if (r == 0) {
 		c->inode->a.in_place = false;
 		fspf_inode_dirty(c->v, c->inode);

@@ -47,6 +47,16 @@ static int newest(const struct candidates *c)
 	return best;
 }
 
+/* Why a slot could not be read that may hold the newest, or the expected one; 0: each says what it
+ * is. */
+static int unread(const struct candidates *c)
+{
+	for (int i = 0; i < 2; i++)
+		if (c->error[i] && c->error[i] != -EBADMSG && c->error[i] != -ENOENT)
+			return c->error[i];
+	return 0;
+}
+
 /* The one with the expected tag, or a descendant of it if that is asked for and the record's word
  * for it is @sealed: in a volume without a key anybody could write such a record. */
 static int expected(const struct candidates *c, const struct crypto_digest *tag, bool recover,
@@ -111,7 +121,11 @@ static int choose(struct fspf_volume *v, const struct fspf_open_params *params,
 		return fspf_fail(
 			err, -EINVAL, "give the tag of the state on the storage, if you trust it",
 			"a volume without a key cannot prove what its states descend from");
+	r = unread(c);
 	chosen = any ? expected(c, &tag, params->recover, v->header.keyed) : newest(c);
+	if (r && (chosen < 0 || !any))
+		return fspf_fail(err, r, NULL, "cannot read one of the volume's root records: %s",
+				 strerror(-r));
 	if (chosen < 0)
 		return fspf_fail(err, -ESTALE, stale_hint(v->anchor, params->recover), STALE_TEXT);
 	v->root = c->root[chosen];

@@ -87,8 +87,13 @@ static int remove_inode(struct fspf_volume *v, struct fspf_inode *inode)
 {
 	struct merkle_key key = fspf_key(inode->object, FSPF_ITEM_INODE, 0);
 	struct merkle_key orphan = fspf_key(0, FSPF_ITEM_ORPHAN, inode->object);
-	int r = merkle_delete(inode->region->tree, &key);
+	uint8_t item[1];
+	size_t len;
+	int r = merkle_get(inode->region->tree, &orphan, item, sizeof(item), &len);
 
+	/* Looked at first, so that a damaged node of it leaves everything as it is. */
+	if (r == 0)
+		r = merkle_delete(inode->region->tree, &key);
 	if (r &&
 	    r != -ENOENT) /* a file made and unlinked since the last commit may have no item yet */
 		return r;

@@ -186,7 +186,9 @@ static int cover(const struct fspf_region *region, const struct fspf_region *out
 			? fspf_host_cover(outer->passed, rest, fspf_ino(region, FSPF_OBJECT_ROOT))
 			: 0;
 
-	return r == -EEXIST ? 0 : r; /* it was covered when another region was attached */
+	/* It was covered when another region was attached; or the host has made its directory a
+	 * file: then nothing is below it, and the rest is served. */
+	return r == -EEXIST || r == -ENOTDIR ? 0 : r;
 }
 
 /* A stub in the place of the locked region in which @rest of the region's prefix lies. */

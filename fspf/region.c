@@ -146,6 +146,12 @@ static int open_passed(struct fspf_region *region, const struct fspf_region_reco
 	return r;
 }
 
+/* Or else it is there, and we cannot get at it: that is nobody's tampering. */
+static bool is_missing(int error)
+{
+	return error == ENOENT || error == ENOTDIR || error == ELOOP;
+}
+
 int fspf_region_open(struct fspf_volume *v, const struct fspf_region_record *record,
 		     struct fspf_region **ret)
 {
@@ -166,6 +172,10 @@ int fspf_region_open(struct fspf_volume *v, const struct fspf_region_record *rec
 	/* Should it not be there, every read of contents says so. */
 	region->host_fd =
 		region->in_place ? open(record->host, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (region->in_place && region->host_fd < 0 && !is_missing(errno)) {
+		r = -errno;
+		goto out;
+	}
 	memcpy(region->prefix, record->prefix, sizeof(region->prefix));
 	memcpy(region->hash_key, record->hash_key, sizeof(region->hash_key));
 	fspf_identity(v, record->id, region->identity);

@@ -183,12 +183,19 @@ static int check_volume(struct fspf_volume *v, const struct fspf_region_params *
 static int check_room(struct fspf_volume *v, const struct fspf_region_params *p,
 		      struct fspf_error *err)
 {
-	size_t size;
+	size_t size, len = strlen(p->prefix);
 
-	for (size_t i = 0; i < atomic_load(&v->nregions); i++)
-		if (!strcmp(v->regions[i]->prefix, p->prefix))
+	for (size_t i = 0; i < atomic_load(&v->nregions); i++) {
+		const char *prefix = v->regions[i]->prefix;
+
+		if (!strcmp(prefix, p->prefix))
 			return fspf_fail(err, -EEXIST, NULL, "there is a region at %s already",
 					 p->prefix);
+		if (!strncmp(prefix, p->prefix, len) && prefix[len] == '/')
+			return fspf_fail(err, -ENOTEMPTY, NULL,
+					 "there is a region at %s, which %s would be around",
+					 prefix, p->prefix);
+	}
 	pthread_mutex_lock(&v->state_lock);
 	size = fspf_root_size(v->root) + FSPF_REGION_BYTES_MAX;
 	pthread_mutex_unlock(&v->state_lock);

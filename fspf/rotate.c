@@ -90,6 +90,12 @@ static int check(struct fspf_volume *v, const char *prefix, struct fspf_error *e
 		return fspf_fail(err, -EINVAL, NULL,
 				 "the volume has no key: there is nothing to "
 				 "rotate");
+	for (size_t i = 0; i < atomic_load(&v->nregions); i++)
+		if (v->regions[i]->old_sessions && !can_rotate(v->regions[i]))
+			return fspf_fail(
+				err, -EBUSY, "unmount it, then rotate",
+				"a rotation of the region %s is under way, which is ephemeral now",
+				v->regions[i]->prefix);
 	pthread_mutex_lock(&v->state_lock);
 	snapshots = v->root->nsnapshots;
 	pthread_mutex_unlock(&v->state_lock);

@@ -135,10 +135,28 @@ static int keep_published(struct fspf_volume *v, struct making *m)
 	return r;
 }
 
+/* By the committer's thread, which is also the one that exchanges keys. */
+static int check_keys(struct fspf_volume *v, struct fspf_error *err)
+{
+	bool waiting;
+
+	pthread_mutex_lock(&v->state_lock);
+	waiting = v->rekey != NULL;
+	pthread_mutex_unlock(&v->state_lock);
+	if (!waiting && !fspf_is_rotating(v))
+		return 0;
+	return fspf_fail(err, -EAGAIN, "`fspf key rotate` brings that to its end",
+			 "a region of the volume is being given a new key, and a snapshot would "
+			 "keep the old one");
+}
+
 static int make(struct fspf_volume *v, void *ctx)
 {
 	struct making *m = ctx;
-	int r = check_room(v->root, m);
+	int r = check_keys(v, m->err);
+
+	if (r == 0)
+		r = check_room(v->root, m);
 
 	if (r)
 		return r;
@@ -166,10 +184,6 @@ int fspf_snapshot_create(struct fspf_volume *v, const char *name, struct crypto_
 
 	if (r == 0)
 		r = check_name(name, err);
-	if (r == 0 && fspf_is_rotating(v))
-		r = fspf_fail(err, -EAGAIN, "`fspf key rotate` brings that to its end",
-			      "a region of the volume is being given a new key, and a snapshot "
-			      "would keep the old one");
 	if (r)
 		return r;
 	memcpy(m.snapshot.name, name, strlen(name) + 1);

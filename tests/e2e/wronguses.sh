@@ -145,6 +145,13 @@ each 1 'read-only|Read-only'
 V=$stored
 umount "$T/readonly"
 
+note "a region around another, in a directory of the host"
+mkdir -p "$T/around/x/y"
+want 0 '' "$FSPF" addr "$V" "${AUTH[@]}" /around --not-protected --kernel "$T/around"
+want 0 '' "$FSPF" addr "$V" "${AUTH[@]}" /around/x/y --encrypted
+TAG=$(cat "$G") SUMS=$(volume_sums)
+wrong 1 'there is a region at /around/x/y, which /around/x would be around' addr /around/x --encrypted
+
 note "as many regions as there can be"
 for ((i = $("$FSPF" show "$V" "${AUTH[@]}" | grep -cE '^  (encrypted|authenticated|not-protected) '); i < 64; i++)); do
 	want 0 '' "$FSPF" addr "$V" "${AUTH[@]}" "/many/$i" --encrypted
