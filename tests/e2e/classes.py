@@ -290,8 +290,7 @@ def swap(host, mounted, seconds, seed):
                     if fd is not None:
                         got.append(look(os.read, fd, 100))
                         look(os.pwrite, fd, b"inside", 0)
-                        look(os.fsync, fd)
-                        os.close(fd)
+                        look(os.close, fd)  # by then the file may be gone from its name
                     os.close(e)
                 os.close(d)
             reads[number] += sum(1 for g in got if g)

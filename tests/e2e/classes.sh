@@ -94,6 +94,17 @@ changed_tag 0 scratch/here
 changed_tag 0 none/here
 verify_clean
 
+note "files brought in around the regions"
+mkdir -p "$T/around/none" "$T/around/auth" && echo x | tee "$T/around/none/lost" "$T/around/auth/kept" >"$T/around/here"
+want 1 'around/none.*not protected' "$FSPF" addf "$V" "${AUTH[@]}" / "$T/around"
+rm -r "$T/around/none"
+want 0 '' "$FSPF" addf "$V" "${AUTH[@]}" / "$T/around" --update
+grep -qxF -e '- /auth/here' "$T/out" || fail "not updated: $(cat "$T/out")"
+! grep -qE 'none|passed|single|scratch|place' "$T/out" || fail "regions were touched: $(cat "$T/out")"
+want 0 '' "$FSPF" addf "$V" "${AUTH[@]}" / "$T/around" --update
+[[ $(wc -l <"$T/out") == 1 ]] || fail "an update without changes shows some: $(cat "$T/out")"
+verify_clean
+
 note "the host cannot hide or replace a protected region inside its directory"
 start
 protected() {
@@ -235,8 +246,8 @@ stop
 note "a directory of the host that is gone is missed, and nothing else"
 mv "$H" "$T/away"
 start
-[[ ! -e $M/auth/passed && $(cat "$M/auth/here") == $'in region 1\nmore' ]] || fail "the rest is not served"
-[[ $(ls "$M/auth") == $'here\nsingle' && $(ls "$M") == *auth*here*none*place*scratch* ]] || fail "it hides others: $(ls "$M" "$M/auth")"
+[[ ! -e $M/auth/passed && $(cat "$M/auth/kept") == x ]] || fail "the rest is not served"
+[[ $(ls "$M/auth") == $'kept\nsingle' && $(ls "$M") == *auth*here*none*place*scratch* ]] || fail "it hides others: $(ls "$M" "$M/auth")"
 grep -q "region /auth/passed is not there: $H" "$T/daemon.log" || fail "not told"
 stop
 mv "$T/away" "$H"
