@@ -6,6 +6,7 @@
 
 #include "fspf/cmd/cmd.h"
 #include "fspf/cmd/json.h"
+#include "fspf/cmd/show.h"
 #include "fspf/cmd/slots.h"
 #include "fspf/cmd/snapshots.h"
 #include "fspf/error.h"
@@ -15,14 +16,15 @@ static int cmd_show(int argc, char **argv);
 
 const struct command command_show = {
 	.name = "show",
-	.synopsis = "VOLUME",
+	.synopsis = "VOLUME [PATH]",
 	.summary = "show regions, tags, sizes and key slots",
 	.notes =
 		"Works without a key (of encrypted regions it then shows only that they are there)\n"
-		"and while the volume is mounted.\n",
+		"and while the volume is mounted.  With PATH, that file is shown, with its fs-verity\n"
+		"digest; the volume must not be in use for that.\n",
 	.takes = TAKES_KEY | TAKES_REGION_KEY | TAKES_ANCHOR | TAKES_SNAPSHOT | TAKES_JSON,
 	.arguments_min = 1,
-	.arguments_max = 1,
+	.arguments_max = 2,
 	.run = cmd_show,
 };
 
@@ -217,6 +219,6 @@ static int cmd_show(int argc, char **argv)
 	struct invocation in;
 
 	if (parse_command_line(&command_show, NULL, argc, argv, &in))
-		in.status = show(&in);
+		in.status = in.argc > 1 ? show_file(&command_show, &in) : show(&in);
 	return in.status;
 }

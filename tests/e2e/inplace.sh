@@ -155,6 +155,7 @@ if command -v fsverity >/dev/null && [[ -n $FSPF_DUMP ]]; then
 	for path in "lib/$version/ast.py" dir/a nothing "lib/$version/fresh/x"; do
 		digest=$(fsverity digest --compact "$H/$path")
 		want 0 "digest:? $digest" "$FSPF_DUMP" "$V" "${AUTH[@]}" --path "/py/$path"
+		want 0 "^digest +sha256:$digest$" "$FSPF" show "$V" "${AUTH[@]}" "/py/$path"
 	done
 else
 	note "left out: needs fsverity"
