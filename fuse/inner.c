@@ -22,13 +22,13 @@
 
 #include "fuse/mountpoint.h"
 
-/* ---- putting ---- */
+/* ---- the way ---- */
 
 static int open_beneath(int root, const char *path, int *ret)
 {
 	const struct open_how how = {
 		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
 	long fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
 
@@ -37,6 +37,30 @@ static int open_beneath(int root, const char *path, int *ret)
 	*ret = (int)fd;
 	return 0;
 }
+
+static bool is_on(int fd, dev_t device)
+{
+	dev_t found;
+
+	return daemon_device(fd, "", &found) == 0 && found == device;
+}
+
+int daemon_inner_open(int root, dev_t device, const char *path, int *ret)
+{
+	int fd = -1;
+	int err = is_on(root, device) ? open_beneath(root, path, &fd) : -EXDEV;
+
+	if (err < 0)
+		return err;
+	if (!is_on(fd, device)) {
+		close(fd);
+		return -EXDEV;
+	}
+	*ret = fd;
+	return 0;
+}
+
+/* ---- putting ---- */
 
 /* @at becomes a mount point, of itself.  Where the mount around it is shared with other name
  * spaces, the copy would be one of its peers, and be told of what happens in itself; private, it
@@ -60,25 +84,14 @@ static int put_onto(int at, bool noexec)
 	return err;
 }
 
-static bool is_on(int fd, dev_t device)
-{
-	dev_t found;
-
-	return daemon_device(fd, "", &found) == 0 && found == device;
-}
-
 int daemon_inner_put(const char *mountpoint, dev_t device, const char *prefix, bool noexec)
 {
 	int root = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int at = -1;
 	int err = root < 0 ? -errno : 0;
 
-	if (err == 0 && !is_on(root, device))
-		err = -EXDEV;
 	if (err == 0)
-		err = open_beneath(root, prefix + 1, &at);
-	if (err == 0 && !is_on(at, device))
-		err = -EXDEV;
+		err = daemon_inner_open(root, device, prefix + 1, &at);
 	if (err == 0)
 		err = put_onto(at, noexec);
 	if (at >= 0)

@@ -21,6 +21,11 @@
 
 #define DAEMON_INNER_MAX 64u /* as many as there can be regions */
 
+/* What is at @path below the directory @root, as O_PATH; both are on the file system @device.
+ * -EXDEV: something else is mounted there; -ELOOP: a symlink is on the way; -ENOENT, -ENOTDIR.  In
+ * any process that may ask the mount. */
+MUST_CHECK int daemon_inner_open(int root, dev_t device, const char *path, int *ret);
+
 /* In the mount at @mountpoint, whose device is @device, @prefix ("/a/b") becomes a mount of its
  * own.  -ENOENT: there is no such file; -EXDEV: something else is mounted there; -ENOSYS: this
  * needs Linux 5.12. */

@@ -18,6 +18,8 @@
 struct run_region {
 	char prefix[FSPF_PREFIX_MAX + 1];
 	uint64_t attributes; /* MOUNT_ATTR_*, for a mount of its own; 0: as the volume is mounted */
+	uint64_t top;	     /* inode number; 0: it has none now */
+	bool may_lack_top;   /* then its place in the region around it stands for it */
 };
 
 /* Without pointers: it goes through a pipe. */

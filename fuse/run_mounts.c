@@ -10,6 +10,11 @@
  * A region within another comes along with it, since the file system crosses regions by itself.  It
  * gets a mount of its own only if that has other attributes than the one around it, or if one of
  * the outside's directories is put over the way to it.
+ *
+ * A region that is passed through shows what the host likes, at any time.  So no symlink is
+ * followed on the way to a region, neither where it is taken nor where it is put into another, and
+ * what is found must be the region's top; else there is no command.  What is in no region is the
+ * environment's, whose symlinks are followed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +27,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "fuse/inner.h"
 #include "fuse/mountpoint.h"
 #include "fuse/run_internal.h"
 
@@ -34,11 +40,13 @@ static const char *const outside_directories[] = {"/proc", "/sys", "/dev"};
 struct piece {
 	int mount;
 	const char *target;
+	const struct run_region *region; /* NULL: one of the outside's directories */
 };
 
 struct arrangement {
 	const struct run_plan *plan;
 	const char *place;
+	dev_t device; /* the volume's */
 	struct piece pieces[PIECES_MAX];
 	size_t count;
 };
@@ -131,20 +139,62 @@ static int say_cannot_take(const char *path, int err)
 	return fspf_exit_status(err);
 }
 
-/* @path as a mount of its own, to be put at @target; @attributes are added to it. */
-static int take(struct arrangement *a, const char *path, const char *target, uint64_t attributes)
+static int say_unreachable(const struct run_region *r, int err)
+{
+	const char *why = strerror(-err);
+
+	if (err == -ELOOP)
+		why = "a symlink is on the way to it";
+	else if (err == -EXDEV)
+		why = "something else is in its place";
+	print_error("cannot show region %s to the command: %s", r->prefix, why);
+	if (err == -ENOSYS)
+		print_hint("this needs Linux 5.12 or newer");
+	else if (err == -ELOOP || err == -EXDEV || err == -ENOENT || err == -ENOTDIR)
+		print_hint("what the host passes through must be there, and on the way to a region "
+			   "within it directories, not symlinks");
+	return EXIT_FAILED;
+}
+
+static bool is_top(int fd, const struct run_region *r)
+{
+	struct stat st;
+
+	if (r->top == 0)
+		return r->may_lack_top;
+	return fstat(fd, &st) == 0 && st.st_ino == r->top;
+}
+
+/* The top of @r, which is at @path below @root. */
+static int open_top(const struct arrangement *a, int root, const char *path,
+		    const struct run_region *r, int *ret)
+{
+	int fd;
+	int err = daemon_inner_open(root, a->device, path, &fd);
+
+	if (err < 0)
+		return err;
+	if (!is_top(fd, r)) {
+		close(fd);
+		return -EXDEV;
+	}
+	*ret = fd;
+	return 0;
+}
+
+/* What @at is open for becomes a mount of its own, @piece; @attributes are added to it. */
+static int take(struct arrangement *a, int at, struct piece piece, uint64_t attributes)
 {
 	struct mount_attr attr = {.attr_set = attributes};
-	int fd =
-		open_tree(AT_FDCWD, path,
-			  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW);
 
-	if (fd < 0)
-		return say_cannot_take(target, -errno);
+	piece.mount = open_tree(at, "",
+				OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
+	if (piece.mount < 0)
+		return say_cannot_take(piece.target, -errno);
+	a->pieces[a->count++] = piece;
 	if (attributes &&
-	    mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
-		return say_cannot_take(target, -errno);
-	a->pieces[a->count++] = (struct piece){.mount = fd, .target = target};
+	    mount_setattr(piece.mount, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
+		return say_cannot_take(piece.target, -errno);
 	return EXIT_DONE;
 }
 
@@ -163,9 +213,15 @@ static int take_outside(struct arrangement *a)
 
 	for (size_t i = 0; i < ARRAY_LEN(outside_directories) && status == EXIT_DONE; i++) {
 		const char *path = outside_directories[i];
+		int fd;
 
-		if (access(path, F_OK) == 0 && !is_region(a->plan, path))
-			status = take(a, path, path, 0);
+		if (is_region(a->plan, path))
+			continue;
+		fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		status = take(a, fd, (struct piece){.target = path}, 0);
+		close(fd);
 	}
 	return status;
 }
@@ -174,8 +230,7 @@ static int take_outside(struct arrangement *a)
 static bool will_be_hidden(const struct arrangement *a, const char *prefix)
 {
 	for (size_t i = 0; i < a->count; i++)
-		if (!is_region(a->plan, a->pieces[i].target) &&
-		    daemon_is_within(prefix, a->pieces[i].target))
+		if (!a->pieces[i].region && daemon_is_within(prefix, a->pieces[i].target))
 			return true;
 	return false;
 }
@@ -196,19 +251,30 @@ static bool has_own_mount(const struct arrangement *a, size_t i)
 	return !comes_along || r->attributes != attributes || will_be_hidden(a, r->prefix);
 }
 
+static int take_region(struct arrangement *a, int root, const struct run_region *r)
+{
+	int fd;
+	int err = open_top(a, root, r->prefix + 1, r, &fd);
+	int status;
+
+	if (err < 0)
+		return say_unreachable(r, err);
+	status = take(a, fd, (struct piece){.target = r->prefix, .region = r}, r->attributes);
+	close(fd);
+	return status;
+}
+
 static int take_regions(struct arrangement *a)
 {
-	char path[PATH_MAX];
-	int status = EXIT_DONE;
+	int root = open(a->place, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int err = root < 0 ? -errno : daemon_device(root, "", &a->device);
+	int status = err < 0 ? say_cannot_take("/", err) : EXIT_DONE;
 
-	for (size_t i = 0; i < a->plan->count && status == EXIT_DONE; i++) {
-		const struct run_region *r = &a->plan->regions[i];
-
-		if (!has_own_mount(a, i))
-			continue;
-		snprintf(path, sizeof(path), "%s%s", a->place, r->prefix);
-		status = take(a, path, r->prefix, r->attributes);
-	}
+	for (size_t i = 0; i < a->plan->count && status == EXIT_DONE; i++)
+		if (has_own_mount(a, i))
+			status = take_region(a, root, &a->plan->regions[i]);
+	if (root >= 0)
+		close(root);
 	return status;
 }
 
@@ -294,7 +360,8 @@ static int provide_target(const struct piece *piece)
 	return !S_ISDIR(from.st_mode) && S_ISDIR(at.st_mode) ? -EISDIR : 0;
 }
 
-static int put(const struct piece *piece)
+/* Into what is no region's, by its path. */
+static int put_outside(const struct piece *piece)
 {
 	int err = provide_target(piece);
 
@@ -312,16 +379,67 @@ static int put(const struct piece *piece)
 	return EXIT_DONE;
 }
 
+/* Into the volume: onto the same top, at @path below @root. */
+static int put_inside(const struct arrangement *a, const struct piece *piece, int root,
+		      const char *path)
+{
+	int status = EXIT_DONE;
+	int at;
+	int err = open_top(a, root, path, piece->region, &at);
+
+	if (err < 0)
+		return say_unreachable(piece->region, err);
+	if (move_mount(piece->mount, "", at, "",
+		       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		status = say_cannot_take(piece->target, -errno);
+	close(at);
+	return status;
+}
+
+static int put_into_root(const struct arrangement *a, const struct piece *piece)
+{
+	int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int status;
+
+	if (root < 0)
+		return say_cannot_take(piece->target, -errno);
+	status = put_inside(a, piece, root, piece->target + 1);
+	close(root);
+	return status;
+}
+
+/* The closest one around it comes last of those before it. */
+static const struct piece *piece_around(const struct arrangement *a, size_t i)
+{
+	const struct piece *found = NULL;
+
+	for (size_t k = 0; k < i; k++)
+		if (daemon_is_within(a->pieces[i].target, a->pieces[k].target))
+			found = &a->pieces[k];
+	return found;
+}
+
+static int put(const struct arrangement *a, size_t i)
+{
+	const struct piece *piece = &a->pieces[i], *around = piece_around(a, i);
+
+	if (around && around->region)
+		return put_inside(a, piece, around->mount,
+				  piece->target + strlen(around->target) + 1);
+	if (piece->region && !around && a->plan->whole_root)
+		return put_into_root(a, piece);
+	return put_outside(piece);
+}
+
 static int put_all(struct arrangement *a)
 {
 	mode_t mask = umask(0);
 	int status = EXIT_DONE;
 
-	for (size_t i = 0; i < a->count; i++) {
-		if (status == EXIT_DONE)
-			status = put(&a->pieces[i]);
+	for (size_t i = 0; i < a->count && status == EXIT_DONE; i++)
+		status = put(a, i);
+	for (size_t i = 0; i < a->count; i++)
 		close(a->pieces[i].mount);
-	}
 	umask(mask);
 	return status;
 }

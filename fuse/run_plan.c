@@ -96,6 +96,17 @@ static int by_prefix(const void *a, const void *b)
 	return strcmp(x->prefix, y->prefix); /* a parent is shorter, so it comes first */
 }
 
+/* By the volume alone: what a host has on the way to the region does not matter. */
+static uint64_t top_of(struct fspf_volume *v, const char *prefix)
+{
+	struct fspf_attr attr;
+
+	if (fspf_resolve(v, prefix, &attr) < 0)
+		return 0;
+	fspf_forget(v, attr.ino, 1);
+	return attr.ino;
+}
+
 static int list_regions(struct fspf_volume *v, struct run_plan *plan)
 {
 	struct fspf_region_info *regions = calloc(FSPF_REGIONS_MAX, sizeof(*regions));
@@ -114,6 +125,8 @@ static int list_regions(struct fspf_volume *v, struct run_plan *plan)
 			continue;
 		memcpy(r->prefix, regions[i].prefix, sizeof(r->prefix));
 		r->attributes = daemon_mount_attributes(&regions[i], info.policy);
+		r->top = top_of(v, r->prefix);
+		r->may_lack_top = regions[i].protection == FSPF_NOT_PROTECTED;
 		plan->count++;
 	}
 	free(regions);
