@@ -181,7 +181,7 @@ start -o noexec
 refused "$M$P/host"
 ! forked "$M$P/auth/elf" || fail "noexec does not hold"
 stop
-if [[ -u $(command -v fusermount3) ]] && mknod -m 666 "$T/fuse" c 10 229 && mount --bind "$T/fuse" /dev/fuse; then
+if [[ -u $(command -v fusermount3) && -e /etc/mtab ]] && mknod -m 666 "$T/fuse" c 10 229 && mount --bind "$T/fuse" /dev/fuse; then
 	mkdir -p "$T/user/mnt" && cp -a "$V" "$T/user/volume" && cp "$K" "$G" "$T/user/"
 	chown -R 65534:65534 "$T/user"
 	as_user() { setpriv --reuid 65534 --regid 65534 --clear-groups "$FSPF" "$@"; }
