@@ -170,7 +170,7 @@ DAEMON=''
 want_error 1 'not connected' "$FSPF" status "$M"
 umount -l "$M"
 
-if [[ -u $(command -v fusermount3) ]] && mknod -m 666 "$T/fuse" c 10 229 && mount --bind "$T/fuse" /dev/fuse; then
+if [[ -u $(command -v fusermount3) && -e /etc/mtab ]] && mknod -m 666 "$T/fuse" c 10 229 && mount --bind "$T/fuse" /dev/fuse; then
 	note "a user's mount: to the user, and to root"
 	mkdir -p "$T/user/mnt" && cp -a "$V" "$T/user/volume" && cp "$K" "$G" "$T/user/"
 	chown -R 65534:65534 "$T/user"
