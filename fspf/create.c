@@ -64,9 +64,16 @@ static int write_head(const struct fspf_create_params *params, struct fspf_store
 	return r;
 }
 
-static uint32_t flags_of(const struct fspf_region_params *params)
+bool fspf_region_is_file(const struct fspf_region_params *params)
 {
 	struct stat st;
+
+	return params->host && params->protection == FSPF_NOT_PROTECTED &&
+	       stat(params->host, &st) == 0 && !S_ISDIR(st.st_mode);
+}
+
+static uint32_t flags_of(const struct fspf_region_params *params)
+{
 	uint32_t flags = 0;
 
 	if (params->ephemeral)
@@ -75,8 +82,7 @@ static uint32_t flags_of(const struct fspf_region_params *params)
 		flags |= FSPF_REGION_COPY_UP;
 	if (params->host)
 		flags |= FSPF_REGION_KERNEL;
-	if (params->host && params->protection == FSPF_NOT_PROTECTED &&
-	    stat(params->host, &st) == 0 && !S_ISDIR(st.st_mode))
+	if (fspf_region_is_file(params))
 		flags |= FSPF_REGION_FILE;
 	return flags;
 }

@@ -15,6 +15,9 @@ MUST_CHECK int fspf_create_on(const struct fspf_create_params *params, struct fs
 MUST_CHECK int fspf_first_state(const struct fspf_create_params *params, struct fspf_store *store,
 				struct crypto_digest *ret_tag, struct fspf_error *err);
 
+/* Is its top a file of the host, and no directory? */
+bool fspf_region_is_file(const struct fspf_region_params *params);
+
 /* A record for a region to be: with fresh keys.  @params have been checked, the prefix is
  * normalised. */
 MUST_CHECK int fspf_region_record_new(const struct fspf_region_params *params, uint16_t id,

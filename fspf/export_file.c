@@ -9,29 +9,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "fspf/fdio.h"
 #include "fspf/export_internal.h"
 
 /* ---- contents ---- */
-
-static int write_piece(int fd, const uint8_t *data, size_t size, uint64_t offset)
-{
-	ssize_t n;
-	int r = 0;
-
-	while (!r && size > 0) {
-		n = pwrite(fd, data, size, (off_t)offset);
-		if (n > 0) {
-			data += n;
-			size -= (size_t)n;
-			offset += (uint64_t)n;
-		} else if (n == 0) {
-			r = -EIO;
-		} else if (errno != EINTR) {
-			r = -errno;
-		}
-	}
-	return r;
-}
 
 /* The bytes from *offset to @end. */
 static int copy_run(struct fspf_work *w, uint64_t ino, int fd, uint64_t *offset, uint64_t end,
@@ -47,7 +28,7 @@ static int copy_run(struct fspf_work *w, uint64_t ino, int fd, uint64_t *offset,
 		if (n <= 0) {
 			r = n ? (int)n : -EIO; /* shorter than its size: nobody else changes it */
 		} else {
-			r = write_piece(fd, w->piece, (size_t)n, *offset);
+			r = fspf_fd_write(fd, w->piece, (size_t)n, *offset);
 			if (r)
 				*ret_doing = "write";
 			*offset += (uint64_t)n;

@@ -7,6 +7,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "fspf/fdio.h"
 #include "fspf/import_internal.h"
 
 #define ACL_ACCESS "system.posix_acl_access"
@@ -36,24 +37,6 @@ static int find_data(int fd, bool holes, uint64_t *offset, uint64_t *ret_end)
 	return r;
 }
 
-/* Bytes read: fewer only at the end of the file. */
-static ssize_t read_piece(int fd, uint8_t *piece, size_t size, uint64_t offset)
-{
-	ssize_t n = 0, got;
-
-	while ((size_t)n < size) {
-		got = pread(fd, piece + n, size - (size_t)n, (off_t)(offset + (uint64_t)n));
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			n = -errno;
-		if (got <= 0)
-			break;
-		n += got;
-	}
-	return n;
-}
-
 /* Copy from *offset up to @end or the end of the file, whichever comes first. */
 static int copy_run(struct fspf_work *w, int fd, uint64_t ino, uint64_t *offset, uint64_t end,
 		    bool *ret_eof, const char **ret_doing)
@@ -64,7 +47,7 @@ static int copy_run(struct fspf_work *w, int fd, uint64_t ino, uint64_t *offset,
 	while (!r && !eof && *offset < end) {
 		/* Pieces end at multiples of their size, whatever the run begins with. */
 		size_t size = (size_t)min_u64(FSPF_PIECE - *offset % FSPF_PIECE, end - *offset);
-		ssize_t n = read_piece(fd, w->piece, size, *offset);
+		ssize_t n = fspf_fd_read(fd, w->piece, size, *offset);
 		ssize_t written = 0;
 
 		*ret_doing = "read";

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fspf/fdio.h"
 #include "fspf/inplace.h"
 #include "merkle/verity.h"
 
@@ -63,20 +64,11 @@ static int check_size(int fd, uint64_t size, struct fspf_inplace_fault *ret)
 static int read_bytes(int fd, uint8_t *data, size_t len, uint64_t offset,
 		      struct fspf_inplace_fault *ret)
 {
-	size_t done = 0;
+	ssize_t n = fspf_fd_read(fd, data, len, offset);
 
-	while (done < len) {
-		ssize_t n = pread(fd, data + done, len - done, (off_t)(offset + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return fault(ret, FSPF_INPLACE_ACCESS, -errno);
-		if (n == 0)
-			return fault(ret, FSPF_INPLACE_SHORT, -EBADMSG);
-		done += (size_t)n;
-	}
-	return 0;
+	if (n < 0)
+		return fault(ret, FSPF_INPLACE_ACCESS, (int)n);
+	return (size_t)n < len ? fault(ret, FSPF_INPLACE_SHORT, -EBADMSG) : 0;
 }
 
 /* Blocks @from to @from + @count - 1 of the piece. */

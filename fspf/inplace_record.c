@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fspf/fdio.h"
 #include "fspf/inplace.h"
 #include "fspf/work.h"
 #include "merkle/verity.h"
@@ -23,26 +24,6 @@ struct recorder {
 	uint64_t size;		  /* read so far */
 	struct fspf_verity_item item[PIECE_ITEMS];
 };
-
-/* Bytes read into the work's piece: fewer only at the end of the file. */
-static ssize_t read_piece(struct recorder *rec)
-{
-	size_t n = 0;
-
-	while (n < FSPF_PIECE) {
-		ssize_t got =
-			pread(rec->fd, rec->w->piece + n, FSPF_PIECE - n, (off_t)(rec->size + n));
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -errno;
-		if (got == 0)
-			break;
-		n += (size_t)got;
-	}
-	return (ssize_t)n;
-}
 
 /* The items of the piece's @blocks. */
 static int put_items(struct recorder *rec, uint64_t blocks)
@@ -105,7 +86,7 @@ static int record(struct recorder *rec, struct crypto_digest *ret)
 	if (r)
 		return r;
 	while (r == 0 && n > 0 && rec->size <= (uint64_t)before.st_size) {
-		n = read_piece(rec);
+		n = fspf_fd_read(rec->fd, rec->w->piece, FSPF_PIECE, rec->size);
 		r = n < 0 ? (int)n : record_piece(rec, (size_t)n);
 		if ((size_t)n < FSPF_PIECE)
 			break;

@@ -14,15 +14,6 @@
 #include "fspf/error.h"
 #include "fspf/locked.h"
 
-/* The region's top is a file. */
-static bool is_file(const struct fspf_region_params *p)
-{
-	struct stat st;
-
-	return p->host && p->protection == FSPF_NOT_PROTECTED && stat(p->host, &st) == 0 &&
-	       !S_ISDIR(st.st_mode);
-}
-
 /* Make @name in @parent if it is not there, a directory or an empty file; its reference replaces
  * the parent's. */
 static int enter(struct fspf_volume *v, const char *name, uint32_t type, struct fspf_attr *at)
@@ -266,7 +257,7 @@ static int add_at(struct fspf_volume *v, const struct fspf_region_params *p,
 	int r = 0;
 
 	if (outer->tree) { /* a host's directories are the host's to make */
-		r = make_way(v, outer, rest, is_file(p), &at);
+		r = make_way(v, outer, rest, fspf_region_is_file(p), &at);
 		if (r == 0 && S_ISDIR(at.mode))
 			r = check_empty(v, at.ino);
 	}

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "crypto/gcm.h"
+#include "fspf/fdio.h"
 
 #define SEGMENTS_MAX (1u << 20) /* 64 TiB in segments of 64 MiB */
 
@@ -63,38 +64,14 @@ static void aad_of(uint64_t block, uint8_t aad[static 8])
 
 /* ---- whole runs of the file ---- */
 
+/* What lies beyond the end of the file is zeroes. */
 static int read_file(int fd, uint64_t block, uint8_t *data, size_t len)
 {
-	size_t done = 0;
+	ssize_t n = fspf_fd_read(fd, data, len, (uint64_t)offset_of(block));
 
-	while (done < len) {
-		ssize_t n = pread(fd, data + done, len - done, offset_of(block) + (off_t)done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	memset(data + done, 0, len - done);
-	return 0;
-}
-
-static int write_file(int fd, uint64_t block, const uint8_t *data, size_t len)
-{
-	size_t done = 0;
-
-	while (done < len) {
-		ssize_t n = pwrite(fd, data + done, len - done, offset_of(block) + (off_t)done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		done += (size_t)n;
-	}
+	if (n < 0)
+		return (int)n;
+	memset(data + n, 0, len - (size_t)n);
 	return 0;
 }
 
@@ -173,7 +150,7 @@ static int scratch_write(struct fspf_store *store, uint64_t block, const void *d
 {
 	struct scratch *s = scratch_of(store);
 	size_t n = len / FSPF_BLOCK_SIZE;
-	uint8_t *sealed = malloc(len);
+	uint8_t *sealed = calloc(n, FSPF_BLOCK_SIZE);
 	struct seal *seals = calloc(n, sizeof(*seals));
 	int r = sealed && seals ? 0 : -ENOMEM;
 
@@ -181,7 +158,7 @@ static int scratch_write(struct fspf_store *store, uint64_t block, const void *d
 		r = seal_block(s, block + i, (const uint8_t *)data + i * FSPF_BLOCK_SIZE,
 			       sealed + i * FSPF_BLOCK_SIZE, &seals[i]);
 	if (r == 0)
-		r = write_file(s->fd, block, sealed, len);
+		r = fspf_fd_write(s->fd, sealed, len, (uint64_t)offset_of(block));
 	pthread_mutex_lock(&s->lock);
 	for (size_t i = 0; i < n && r == 0; i++) {
 		struct seal *at = seal_of(s, block + i);

@@ -11,6 +11,7 @@
  *
  * Large writes start their writeback at once, so that the barrier after them waits for less.
  */
+#include "fspf/fdio.h"
 #include "fspf/store_directory.h"
 
 #include <errno.h>
@@ -72,42 +73,14 @@ static int locate_for_change(const struct fspf_store *s, uint64_t block, uint64_
 	return 0;
 }
 
+/* What lies beyond the end of the file is zeroes. */
 static int read_all(int fd, uint8_t *data, size_t len, uint64_t offset)
 {
-	ssize_t n;
+	ssize_t n = fspf_fd_read(fd, data, len, offset);
 
-	while (len) {
-		n = pread(fd, data, len, (off_t)offset);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (!n)
-			break;
-		data += n;
-		len -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	memset(data, 0, len); /* beyond the end */
-	return 0;
-}
-
-static int write_all(int fd, const uint8_t *data, size_t len, uint64_t offset)
-{
-	ssize_t n;
-
-	while (len) {
-		n = pwrite(fd, data, len, (off_t)offset);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (!n)
-			return -EIO;
-		data += n;
-		len -= (size_t)n;
-		offset += (uint64_t)n;
-	}
+	if (n < 0)
+		return (int)n;
+	memset(data + n, 0, len - (size_t)n);
 	return 0;
 }
 
@@ -150,7 +123,7 @@ static int directory_write(struct fspf_store *s, uint64_t block, const void *dat
 	r = fspf_store_files_get(&d->files, place.segment, true, &file);
 	if (r)
 		return r;
-	r = write_all(fspf_store_file_fd(file), data, len, place.offset);
+	r = fspf_fd_write(fspf_store_file_fd(file), data, len, place.offset);
 	if (!r && len >= WRITEBACK_MIN)
 		(void)sync_file_range(fspf_store_file_fd(file), (off_t)place.offset, (off_t)len,
 				      SYNC_FILE_RANGE_WRITE);
